@@ -1,0 +1,195 @@
+"""Multi-head self-attention over packed rows, fused where it can be."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ElectraConfig
+from .norm import LayerNorm
+from .packing import AttentionLayout, Segment
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # torch before 2.10
+    varlen_attn = None
+
+# On a CPU in bf16, matrix products with an explicit softmax beat the fused kernel up
+# to this length; with gradients by a factor of three or more (benchmarks/attention.py).
+LONGEST_EXPLICIT = 256
+
+
+class SelfAttention(nn.Module):
+    """Self-attention and the residual sum behind it.
+
+    Query, key and value come from one matrix product (``qkv``, rows in that order).
+    """
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.head_width = config.head_width
+        self.attention_dropout = config.attention_probs_dropout_prob
+        self.position_type = config.position_embedding_type
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = LayerNorm(width, eps=config.layer_norm_eps)
+        if self.position_type != "absolute":
+            self.distance_embedding = nn.Embedding(
+                2 * config.max_position_embeddings - 1, self.head_width
+            )
+            self.max_distance = config.max_position_embeddings - 1
+
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, layer: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend within each sequence.
+
+        Args:
+            hidden: float [T, H].
+            layout: Where the sequences are.
+            layer: Number of this layer, which picks its head mask.
+
+        Returns:
+            The new hidden states, float [T, H], and the attention weights, float
+            [B, heads, Q, K], where there is one segment and ``layout.eager`` is set.
+        """
+        projected = self.qkv(hidden)
+        weights = None
+        if _takes_any_lengths(projected, layout):
+            context = self._varlen(projected, layout)
+        elif layout.eager or self._explicit_is_faster(projected, layout):
+            contexts = []
+            for segment in layout.segments:
+                part, weights = self._explicit(projected, segment, layout, layer)
+                contexts.append(part)
+            context = _join(contexts)
+        else:
+            context = _join(
+                [self._fused(projected, s, layout) for s in layout.segments]
+            )
+        attended = self.dropout(self.output(context))
+        return self.norm(hidden + attended), weights
+
+    def _explicit_is_faster(self, projected: Tensor, layout: AttentionLayout) -> bool:
+        return (
+            projected.device.type == "cpu"
+            and projected.dtype == torch.bfloat16
+            and projected.requires_grad
+            and layout.longest <= LONGEST_EXPLICIT
+        )
+
+    def _split(self, projected: Tensor, segment: Segment) -> tuple[Tensor, ...]:
+        """Queries, keys and values of a segment, each [count, heads, length, d]."""
+        start, count, length = segment
+        rows = projected[start : start + count * length]
+        parts = rows.view(count, length, 3, self.heads, self.head_width)
+        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _merge(self, context: Tensor) -> Tensor:
+        """From [count, heads, length, d] back to rows [count * length, H]."""
+        return context.transpose(1, 2).reshape(-1, self.heads * self.head_width)
+
+    def _dropout_probability(self) -> float:
+        return self.attention_dropout if self.training else 0.0
+
+    def _fused(
+        self, projected: Tensor, segment: Segment, layout: AttentionLayout
+    ) -> Tensor:
+        query, key, value = self._split(projected, segment)
+        context = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=layout.bias,
+            dropout_p=self._dropout_probability(),
+            is_causal=layout.causal,
+        )
+        return self._merge(context)
+
+    def _varlen(self, projected: Tensor, layout: AttentionLayout) -> Tensor:
+        """All sequences in one call of the kernel that takes any lengths (CUDA)."""
+        rows = projected.view(-1, 3, self.heads, self.head_width)
+        query, key, value = rows.unbind(1)
+        context = varlen_attn(
+            query,
+            key,
+            value,
+            layout.cumulative_lengths,
+            layout.cumulative_lengths,
+            layout.longest,
+            layout.longest,
+            window_size=(-1, 0) if layout.causal else (-1, -1),
+        )
+        return context.reshape(-1, self.heads * self.head_width)
+
+    def _explicit(
+        self,
+        projected: Tensor,
+        segment: Segment,
+        layout: AttentionLayout,
+        layer: int,
+    ) -> tuple[Tensor, Tensor]:
+        query, key, value = self._split(projected, segment)
+        query = query / math.sqrt(self.head_width)
+        scores = query @ key.transpose(-1, -2)
+        if self.position_type != "absolute":
+            scores = scores + self._relative_scores(query, key)
+        if layout.bias is not None:
+            scores = scores + layout.bias.to(scores.dtype)
+        if layout.causal:
+            later = scores.new_full(scores.shape[-2:], -math.inf).triu(1)
+            scores = scores + later
+        # The kernel computes in fp32 and rounds its result to the scores' precision.
+        weights = torch.softmax(scores, dim=-1)
+        weights = F.dropout(weights, self.attention_dropout, self.training)
+        if layout.head_masks is not None:
+            mask = layout.head_masks[layer].to(weights.dtype)
+            weights = weights * mask[:, None, None]
+        return self._merge(weights @ value), weights
+
+    def _relative_scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """What relative positions add to the scores (Shaw et al., 2018).
+
+        "relative_key" lets the query meet an embedding of the distance (their
+        equation 4); "relative_key_query" adds the same for the key (Huang et al.,
+        2020, method 4). ``query`` is already divided by the root of the head width.
+        """
+        length = query.shape[-2]
+        steps = torch.arange(length, device=query.device)
+        distance = steps[:, None] - steps[None, :] + self.max_distance
+        embedded = self.distance_embedding(distance).to(query.dtype)
+        scores = torch.einsum("bhld,lrd->bhlr", query, embedded)
+        if self.position_type == "relative_key_query":
+            scaled = key / math.sqrt(self.head_width)
+            scores = scores + torch.einsum("bhrd,lrd->bhlr", scaled, embedded)
+        return scores
+
+
+def _join(contexts: list[Tensor]) -> Tensor:
+    return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
+
+
+def _takes_any_lengths(projected: Tensor, layout: AttentionLayout) -> bool:
+    """Whether the kernel for sequences of any length serves this batch."""
+    return layout.cumulative_lengths is not None and projected.dtype in (
+        torch.float16,
+        torch.bfloat16,
+    )
+
+
+def varlen_available(device: torch.device, dropout: float, training: bool) -> bool:
+    """Whether torch has attention over packed sequences on this device.
+
+    The kernel has no dropout, so training with attention dropout does without it.
+    """
+    return (
+        varlen_attn is not None
+        and device.type == "cuda"
+        and not (training and dropout > 0.0)
+    )

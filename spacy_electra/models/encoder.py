@@ -1,0 +1,79 @@
+"""The stack of layers: self-attention and feed-forward, each with its residual sum."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .activations import ACTIVATIONS
+from .attention import SelfAttention
+from .config import ElectraConfig
+from .norm import LayerNorm
+from .packing import AttentionLayout
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between them, and the residual sum."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """float [T, H] -> float [T, H]."""
+        expanded = self.activation(self.up(hidden))
+        return self.norm(hidden + self.dropout(self.down(expanded)))
+
+
+class EncoderLayer(nn.Module):
+    """One layer: self-attention, then feed-forward, layer norm behind each."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, layer: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """float [T, H] -> float [T, H] and the attention weights, if any."""
+        hidden, weights = self.attention(hidden, layout, layer)
+        return self.feed_forward(hidden), weights
+
+
+class Encoder(nn.Module):
+    """All layers, one after the other."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EncoderLayer(config) for _ in range(config.num_hidden_layers)
+        )
+
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, keep_all: bool = False
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Run the layers.
+
+        Args:
+            hidden: float [T, H].
+            layout: Where the sequences are.
+            keep_all: Whether to keep what lies between the layers.
+
+        Returns:
+            The last hidden state, float [T, H]; where ``keep_all`` is set, the states
+            before the first layer and behind each; the attention weights of each
+            layer, where the layout asks for them.
+        """
+        states = [hidden] if keep_all else []
+        attentions = []
+        for number, layer in enumerate(self.layers):
+            hidden, weights = layer(hidden, layout, number)
+            if keep_all:
+                states.append(hidden)
+            if weights is not None and layout.eager:
+                attentions.append(weights)
+        return hidden, states, attentions

@@ -1,0 +1,52 @@
+"""What the models return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """Named results; ``to_tuple`` leaves out those that are None."""
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The results that are there, in the order of the fields."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return tuple(value for value in values if value is not None)
+
+
+@dataclass(frozen=True)
+class EncoderOutput(ModelOutput):
+    """Hidden states of an encoder.
+
+    Args:
+        last_hidden_state: float [B, S, H], zero at padding; packed: [T, H].
+        hidden_states: The embeddings (projected) and the states behind each layer, of
+            the same shape, if asked for.
+        attentions: Attention weights of each layer, float [B, heads, S, S], if asked
+            for.
+    """
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class HeadOutput(ModelOutput):
+    """Logits of a head.
+
+    Args:
+        loss: float scalar, where labels were given.
+        logits: The head's scores; each class says their shape.
+        hidden_states: As in ``EncoderOutput``.
+        attentions: As in ``EncoderOutput``.
+    """
+
+    loss: Tensor | None
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
