@@ -34,3 +34,37 @@ class Errors(_Message):
         "lengths must list the number of pieces of each sequence, in order."
     )
     SE007 = "There is no preset {name!r}. Choose one of: {choices}."
+
+    # Pretraining: SE400 to SE499
+    SE400 = "There is nothing at {path}. Give a text file or a folder of them."
+    SE401 = "There is no text in {path}: its files must end in one of: {endings}."
+    SE402 = "{file} is not UTF-8 text ({error}). Convert it, for instance with iconv."
+    SE403 = "{file} is broken or cut short ({error}). Fetch or compress it again."
+    SE404 = (
+        '{file}, line {line}: expected a JSON object with a "text" that is a string. '
+        "Mend or remove the line."
+    )
+    SE405 = (
+        "{path} has no {name}, so it is not a whole tokenized corpus. Write it again "
+        "with `python -m spacy electra prepare`."
+    )
+    SE406 = (
+        "{path} holds {found} piece ids, but its meta data say {tokens}: it was cut "
+        "short. Write it again with `python -m spacy electra prepare`."
+    )
+    SE407 = "The corpus has no text to train on. Check its path and form."
+    SE408 = (
+        "The corpus gives {found} sequences, fewer than a batch of {batch_size}. Take "
+        "more text or a smaller data.batch_size."
+    )
+    SE409 = (
+        "torch {version} has no Muon. Install torch 2.9 or later, or set "
+        'optimizer.name = "adamw_reference".'
+    )
+    SE410 = "Set training.max_steps or training.max_minutes: a run needs an end."
+    SE411 = "Unknown {kind}: {name!r}. Choose one of: {choices}."
+    SE412 = "Section [{section}] does not fit: {error}."
+    SE413 = (
+        "The gradient at step {step} is not finite (MLM loss {mlm}, RTD loss {rtd}). "
+        "The last checkpoint is whole: resume from it with a lower learning rate."
+    )

@@ -1,0 +1,131 @@
+"""Replaced-token detection: the loss of generator and discriminator together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from .masking import Masking
+from .sampler import Sampler
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one batch gave.
+
+    Args:
+        total: To be minimized, float32 scalar.
+        mlm: Mean cross-entropy of the generator at masked places, nats.
+        rtd: Mean binary cross-entropy of the discriminator over all pieces, nats.
+        mlm_correct: Share of masked places that the generator gets right.
+        replaced: Share of pieces that differ from the original.
+        same: Share of samples that equal the original.
+    """
+
+    total: Tensor
+    mlm: Tensor
+    rtd: Tensor
+    mlm_correct: Tensor
+    replaced: Tensor
+    same: Tensor
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """A batch for the discriminator.
+
+    Args:
+        batch: With replacements in it.
+        labels: Whether a piece differs from the original, bool [T].
+        rows: Where a replacement was drawn, int64 [M].
+        originals: What stood there, int64 [M].
+        logits: The generator's scores there, float32 [M, V].
+    """
+
+    batch: PackedBatch
+    labels: Tensor
+    rows: Tensor
+    originals: Tensor
+    logits: Tensor
+
+
+class ReplacedTokenDetection(nn.Module):
+    """The objective of ELECTRA (Clark et al., 2020, section 2).
+
+    The generator is a masked language model; a sampler fills the masked places; the
+    discriminator tells for every piece whether it is the original. A sample that equals
+    the original counts as original. No gradient flows through the sampling.
+
+    Args:
+        generator: Shares the embeddings of the discriminator from here on.
+        discriminator: The model that one keeps.
+        masking: Which pieces to mask.
+        sampler: What to put in their place.
+        rtd_weight: Weight of the discriminator's loss beside the generator's.
+        share_embeddings: Whether the two train on one set of embeddings.
+    """
+
+    def __init__(
+        self,
+        generator: ElectraForMaskedLM,
+        discriminator: ElectraForPreTraining,
+        masking: Masking,
+        sampler: Sampler,
+        rtd_weight: float = 50.0,
+        share_embeddings: bool = True,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.masking = masking
+        self.sampler = sampler
+        self.rtd_weight = rtd_weight
+        if share_embeddings:
+            generator.share_embeddings(discriminator.electra)
+
+    def corrupt(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Corrupted:
+        """Mask pieces of a batch and put samples in their place.
+
+        Args:
+            batch: On the CPU.
+            progress: How much of the training is over, 0 to 1.
+            random: Decides on masks and samples.
+        """
+        device = self.discriminator.device
+        masked = self.masking(batch, random)
+        rows, originals = masked.rows.to(device), masked.originals.to(device)
+        logits = self.generator.forward_packed(masked.batch.to(device), rows)
+        with torch.no_grad():
+            samples = self.sampler(originals, logits.detach(), progress, random)
+        batch = batch.to(device)
+        ids = batch.input_ids.index_copy(0, rows, samples)
+        return Corrupted(
+            batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
+        )
+
+    def forward(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Losses:
+        """The losses of a batch; arguments as in ``corrupt``."""
+        corrupted = self.corrupt(batch, progress, random)
+        mlm = F.cross_entropy(corrupted.logits, corrupted.originals)
+        scores = self.discriminator.forward_packed(corrupted.batch)
+        labels = corrupted.labels
+        rtd = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
+        with torch.no_grad():
+            correct = corrupted.logits.argmax(-1) == corrupted.originals
+            same = 1 - labels.sum() / max(len(corrupted.rows), 1)
+        return Losses(
+            total=mlm + self.rtd_weight * rtd,
+            mlm=mlm.detach(),
+            rtd=rtd.detach(),
+            mlm_correct=correct.float().mean(),
+            replaced=labels.float().mean(),
+            same=same,
+        )

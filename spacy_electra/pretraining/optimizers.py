@@ -1,0 +1,142 @@
+"""Optimizers by name, and the learning-rate schedule they share."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import Errors
+
+WEIGHT_DECAY = 0.01
+
+
+class AdamWithoutBiasCorrection(Optimizer):
+    """AdamW as BERT and ELECTRA were trained with it.
+
+    The moments are not corrected for having begun at zero, which acts as a warm-up of
+    its own (google-research/bert, ``AdamWeightDecayOptimizer``). Decay is decoupled
+    from the gradient (Loshchilov and Hutter, 2019).
+
+    Args:
+        parameters: Parameters or groups of them.
+        lr: Learning rate.
+        betas: Decay of the first and second moment.
+        eps: Added to the root of the second moment.
+        weight_decay: Times the learning rate, what a weight loses each step.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 5e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = WEIGHT_DECAY,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step with the gradients that are there."""
+        for group in self.param_groups:
+            first, second = group["betas"]
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            gradients = [p.grad for p in weights]
+            for weight in weights:
+                if not self.state[weight]:
+                    self.state[weight]["mean"] = torch.zeros_like(weight)
+                    self.state[weight]["square"] = torch.zeros_like(weight)
+            means = [self.state[p]["mean"] for p in weights]
+            squares = [self.state[p]["square"] for p in weights]
+            torch._foreach_lerp_(means, gradients, 1 - first)
+            torch._foreach_mul_(squares, second)
+            torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
+            roots = torch._foreach_sqrt(squares)
+            torch._foreach_add_(roots, group["eps"])
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(weights, means, roots, -group["lr"])
+
+
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Weights that decay, and layer norms and biases that do not."""
+    decayed, kept = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            undecayed = parameter.dim() < 2 or "norm" in name
+            (kept if undecayed else decayed).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+
+
+def adamw_reference(module: nn.Module, lr: float) -> list[Optimizer]:
+    """AdamW without bias correction, as the reference implementation has it."""
+    return [AdamWithoutBiasCorrection(parameter_groups(module), lr=lr)]
+
+
+def adamw(module: nn.Module, lr: float) -> list[Optimizer]:
+    """torch's AdamW."""
+    return [torch.optim.AdamW(parameter_groups(module), lr=lr, eps=1e-6)]
+
+
+def muon(module: nn.Module, lr: float, muon_lr: float = 0.02) -> list[Optimizer]:
+    """Muon on the matrices of the layers and AdamW on all else.
+
+    Muon orthogonalizes the momentum of a matrix before it steps (Jordan et al., 2024),
+    here torch's own implementation.
+
+    Args:
+        module: What to train.
+        lr: Learning rate of AdamW.
+        muon_lr: Learning rate of Muon.
+
+    Raises:
+        ImportError: If torch is older than Muon.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise ImportError(Errors.SE409(version=torch.__version__))
+    matrices = [
+        parameter
+        for name, parameter in module.named_parameters()
+        if ".layers." in name and parameter.dim() == 2
+    ]
+    chosen = {id(matrix) for matrix in matrices}
+    groups = parameter_groups(module)
+    for group in groups:
+        group["params"] = [p for p in group["params"] if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=muon_lr, weight_decay=WEIGHT_DECAY),
+        torch.optim.AdamW(groups, lr=lr, eps=1e-6, betas=(0.9, 0.98)),
+    ]
+
+
+OPTIMIZERS: dict[str, Callable[..., list[Optimizer]]] = {
+    "adamw_reference": adamw_reference,
+    "adamw": adamw,
+    "muon": muon,
+}
+
+
+def warmup_then_decay(
+    progress: float, steps: int, warmup_steps: int, floor: float = 0.0
+) -> float:
+    """Warm-up times linear decay, as the reference implementation multiplies them.
+
+    Args:
+        progress: How much of the training is over, 0 to 1.
+        steps: Steps taken so far.
+        warmup_steps: Steps over which the rate rises from zero.
+        floor: Share of the rate that is left at the end.
+
+    Returns:
+        What to multiply the learning rate by, 0 to 1.
+    """
+    warmup = min(1.0, (steps + 1) / max(warmup_steps, 1))
+    return warmup * (floor + (1 - floor) * max(0.0, 1.0 - progress))

@@ -1,0 +1,177 @@
+"""What takes the place of a masked piece before the discriminator sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Sampler(Protocol):
+    """Draws replacements."""
+
+    def __call__(
+        self,
+        originals: Tensor,
+        logits: Tensor,
+        progress: float,
+        random: torch.Generator,
+    ) -> Tensor:
+        """Draw a piece for each masked place.
+
+        Args:
+            originals: What stood there, int64 [M].
+            logits: The generator's scores, float32 [M, V].
+            progress: How much of the training is over, 0 to 1.
+            random: Decides.
+
+        Returns:
+            Piece ids, int64 [M].
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GeneratorSampler:
+    """From the generator's softmax, as in the paper.
+
+    Args:
+        temperature: Divides the logits; 1 leaves them.
+    """
+
+    temperature: float = 1.0
+
+    def __call__(
+        self,
+        originals: Tensor,
+        logits: Tensor,
+        progress: float,
+        random: torch.Generator,
+    ) -> Tensor:
+        probabilities = torch.softmax(logits / self.temperature, dim=-1)
+        return _draw(probabilities.cumsum(-1), random)
+
+
+@dataclass(frozen=True)
+class UnigramSampler:
+    """By how often pieces occur, whatever stands around: easy to tell from real text.
+
+    Args:
+        counts: How often each piece occurs, float [V].
+    """
+
+    counts: Tensor
+
+    def __call__(
+        self,
+        originals: Tensor,
+        logits: Tensor,
+        progress: float,
+        random: torch.Generator,
+    ) -> Tensor:
+        cumulative = self.counts.double().cumsum(0).to(originals.device)
+        return _draw(cumulative.expand(len(originals), -1), random)
+
+
+class FrequencySampler:
+    """A piece about as frequent as the one it replaces, and of the same kind.
+
+    Harder than ``UnigramSampler``: neither the frequency of a piece nor a continuation
+    without a beginning gives it away, only the context does. A piece moves along the
+    pieces of its kind, in order of frequency, by a factor of its rank.
+
+    Args:
+        counts: How often each piece occurs, float [V].
+        continues: Whether a piece continues a word, bool [V].
+        spread: Standard deviation of the natural logarithm of that factor.
+    """
+
+    def __init__(self, counts: Tensor, continues: Tensor, spread: float = 0.7) -> None:
+        self.spread = spread
+        kinds = []
+        for kind in (False, True):
+            members = ((continues == kind) & (counts > 0)).nonzero().squeeze(-1)
+            kinds.append(members[counts[members].argsort(descending=True)])
+        self.ordered = torch.cat(kinds)
+        self.kind_sizes = torch.tensor([len(kind) for kind in kinds])
+        self.kind = continues.long()
+        self.rank = torch.zeros(len(counts), dtype=torch.long)
+        for members in kinds:
+            self.rank[members] = torch.arange(len(members))
+
+    def __call__(
+        self,
+        originals: Tensor,
+        logits: Tensor,
+        progress: float,
+        random: torch.Generator,
+    ) -> Tensor:
+        device = originals.device
+        originals = originals.cpu()
+        kind = self.kind[originals]
+        factor = torch.randn(len(originals), generator=random) * self.spread
+        # The constant lets the most frequent pieces, of rank 0 to 10, move as well.
+        moved = (self.rank[originals] + 10) * factor.exp() - 10
+        moved = moved.round().long().clamp(min=0)
+        moved = torch.minimum(moved, (self.kind_sizes[kind] - 1).clamp(min=0))
+        start = torch.where(kind == 0, 0, self.kind_sizes[0])
+        return self.ordered[start + moved].to(device)
+
+
+@dataclass(frozen=True)
+class MixtureSampler:
+    """From weak to strong: at each place one sampler or the other.
+
+    Args:
+        weak: Sampler of the beginning.
+        strong: Sampler of the end.
+        start: Share of the strong one up to ``rise_from``.
+        end: Share of the strong one from ``rise_to`` on; linear in between.
+        rise_from: Progress at which its share begins to rise.
+        rise_to: Progress at which it has risen.
+    """
+
+    weak: Sampler
+    strong: Sampler
+    start: float = 0.0
+    end: float = 1.0
+    rise_from: float = 0.0
+    rise_to: float = 1.0
+
+    def strong_share(self, progress: float) -> float:
+        """Share of places that the strong sampler fills."""
+        span = max(self.rise_to - self.rise_from, 1e-9)
+        risen = min(max((progress - self.rise_from) / span, 0.0), 1.0)
+        return self.start + risen * (self.end - self.start)
+
+    def __call__(
+        self,
+        originals: Tensor,
+        logits: Tensor,
+        progress: float,
+        random: torch.Generator,
+    ) -> Tensor:
+        share = self.strong_share(progress)
+        chosen = torch.rand(len(originals), generator=random) < share
+        chosen = chosen.to(originals.device)
+        drawn = torch.empty_like(originals)
+        for sampler, places in ((self.weak, ~chosen), (self.strong, chosen)):
+            if bool(places.any()):
+                drawn[places] = sampler(
+                    originals[places], logits[places], progress, random
+                )
+        return drawn
+
+
+def _draw(cumulative: Tensor, random: torch.Generator) -> Tensor:
+    """Invert cumulative weights [M, V] at a uniform number for each row.
+
+    One number a row is enough; noise for every piece of the vocabulary (the Gumbel
+    trick) would cost more than the generator's own layers.
+    """
+    uniform = torch.rand(len(cumulative), 1, generator=random, dtype=torch.float64)
+    target = uniform.to(cumulative.device, cumulative.dtype) * cumulative[:, -1:]
+    drawn = torch.searchsorted(cumulative.contiguous(), target, right=True)
+    return drawn.squeeze(-1).clamp(max=cumulative.shape[-1] - 1)

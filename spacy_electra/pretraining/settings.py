@@ -1,0 +1,273 @@
+"""What a pretraining run is made of, as a config file says it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Mapping, TypeVar
+
+import torch
+from thinc.api import Config
+
+from ..errors import Errors
+from ..models import ElectraConfig
+from ..tokenization.wordpiece import ElectraTokenizer
+from .local_start import OFFSETS
+from .optimizers import OPTIMIZERS
+from .sampler import (
+    FrequencySampler,
+    GeneratorSampler,
+    MixtureSampler,
+    Sampler,
+    UnigramSampler,
+)
+
+Settings = TypeVar("Settings")
+INITS = ("local", "usual")
+SAMPLERS = ("generator", "unigram", "frequency")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which sequences.
+
+    Args:
+        shards: Folder of the tokenized corpus.
+        length: Pieces a sequence, [CLS] and [SEP] among them.
+        batch_size: Sequences a step.
+    """
+
+    shards: str
+    length: int = 128
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which networks.
+
+    Args:
+        size: Preset of the discriminator.
+        discriminator: Fields of its config to set otherwise.
+        generator_fraction: Width of the generator over that of the discriminator.
+        generator: Fields of the generator's config to set otherwise.
+        init: "local" (attention sees its neighbours from the start) or "usual".
+        local_offsets: Where the first heads look, one each, with ``init = "local"``.
+        local_layers: Number of layers that begin like that.
+    """
+
+    size: str = "small"
+    discriminator: Mapping[str, Any] = field(default_factory=dict)
+    generator_fraction: float = 0.25
+    generator: Mapping[str, Any] = field(default_factory=dict)
+    init: str = "local"
+    local_offsets: tuple[int, ...] = OFFSETS
+    local_layers: int = 1
+
+    def configs(self, vocab_size: int) -> tuple[ElectraConfig, ElectraConfig]:
+        """The configs of generator and discriminator."""
+        discriminator = ElectraConfig.preset(
+            self.size, **{**self.discriminator, "vocab_size": vocab_size}
+        )
+        generator = discriminator.generator(self.generator_fraction)
+        return replace(generator, **self.generator), discriminator
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """Masking and the weight of the two losses.
+
+    Args:
+        mask_share: Share of pieces to predict.
+        mask_replaced: Share of those whose place [MASK] takes; the rest stay.
+        rtd_weight: Weight of the discriminator's loss.
+    """
+
+    mask_share: float = 0.15
+    mask_replaced: float = 0.85
+    rtd_weight: float = 50.0
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """Where replacements come from: a mixture that goes from weak to strong.
+
+    Args:
+        weak: Sampler of the beginning: "unigram", "frequency" or "generator".
+        strong: Sampler of the end.
+        start: Share of places that the strong one fills at first.
+        end: That share from ``rise_to`` on.
+        rise_from: Share of the training after which it begins to rise.
+        rise_to: Share of the training after which it has risen.
+        temperature: Divides the generator's scores.
+    """
+
+    weak: str = "frequency"
+    strong: str = "generator"
+    start: float = 0.0
+    end: float = 1.0
+    rise_from: float = 0.0
+    rise_to: float = 1.0
+    temperature: float = 1.0
+
+    def build(self, counts: torch.Tensor, tokenizer: ElectraTokenizer) -> Sampler:
+        """The sampler.
+
+        Args:
+            counts: How often each piece occurs in the corpus, [V].
+            tokenizer: Says which pieces continue a word.
+        """
+        if self.start == self.end == 1.0:
+            return self.part(self.strong, counts, tokenizer)
+        return MixtureSampler(
+            weak=self.part(self.weak, counts, tokenizer),
+            strong=self.part(self.strong, counts, tokenizer),
+            start=self.start,
+            end=self.end,
+            rise_from=self.rise_from,
+            rise_to=self.rise_to,
+        )
+
+    def part(
+        self, name: str, counts: torch.Tensor, tokenizer: ElectraTokenizer
+    ) -> Sampler:
+        """A sampler by its name, of ``SAMPLERS``."""
+        if name == "generator":
+            return GeneratorSampler(self.temperature)
+        if name == "unigram":
+            return UnigramSampler(counts)
+        pieces = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
+        prefix = tokenizer.wordpieces_prefix
+        continues = torch.tensor([piece.startswith(prefix) for piece in pieces])
+        return FrequencySampler(counts, continues)
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How weights change.
+
+    Args:
+        name: A key of ``OPTIMIZERS``.
+        learn_rate: Of AdamW.
+        muon_learn_rate: Of Muon, where it is used.
+        warmup_steps: Steps over which both rise from zero.
+        grad_clip: Largest norm of the gradient; 0 leaves it as it is.
+    """
+
+    name: str = "muon"
+    learn_rate: float = 2e-3
+    muon_learn_rate: float = 0.02
+    warmup_steps: int = 100
+    grad_clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, and what is kept and reported on the way.
+
+    Args:
+        seed: Of the weights, the order, the masks and the samples.
+        precision: "auto", "fp32" or "bf16".
+        max_steps: End of the training in steps; 0 for none.
+        max_minutes: End of the training in minutes of training time; 0 for none.
+        report_every: Steps between lines of the log.
+        evaluate_every: Steps between evaluations on the held-out text.
+        evaluate_sequences: Sequences of held-out text to evaluate on.
+        save_every: Steps between checkpoints.
+        keep: Number of checkpoints to keep.
+    """
+
+    seed: int = 0
+    precision: str = "auto"
+    max_steps: int = 0
+    max_minutes: float = 0.0
+    report_every: int = 50
+    evaluate_every: int = 500
+    evaluate_sequences: int = 256
+    save_every: int = 500
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """All settings of a run, one field a section of the config file."""
+
+    data: DataSettings
+    model: ModelSettings = ModelSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def __post_init__(self) -> None:
+        _check("model.init", self.model.init, INITS)
+        _check("sampler.weak", self.sampler.weak, SAMPLERS)
+        _check("sampler.strong", self.sampler.strong, SAMPLERS)
+        _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
+        if not self.training.max_steps and not self.training.max_minutes:
+            raise ValueError(Errors.SE410())
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
+    ) -> PretrainingSettings:
+        """Read a config file in spaCy's format.
+
+        Args:
+            path: The file.
+            overrides: Values by "section.name", as on the command line.
+
+        Raises:
+            ValueError: If a section or key is unknown; the message names it.
+        """
+        config = Config().from_disk(path, overrides=dict(overrides or {}))
+        return cls.from_dict(config)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> PretrainingSettings:
+        """From sections of plain values."""
+        sections = {
+            "data": DataSettings,
+            "model": ModelSettings,
+            "objective": ObjectiveSettings,
+            "sampler": SamplerSettings,
+            "optimizer": OptimizerSettings,
+            "training": TrainingSettings,
+        }
+        plain = {key: value for key, value in config.items() if key != "paths"}
+        for name in plain:
+            if name not in sections:
+                choices = ", ".join(sections)
+                raise ValueError(
+                    Errors.SE411(kind="section", name=name, choices=choices)
+                )
+        return cls(
+            **{
+                name: _from_mapping(kind, name, plain.get(name, {}))
+                for name, kind in sections.items()
+            }
+        )
+
+
+def _from_mapping(
+    kind: type[Settings], section: str, values: Mapping[str, Any]
+) -> Settings:
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in names:
+            raise ValueError(
+                Errors.SE411(
+                    kind=f"key in [{section}]", name=name, choices=", ".join(names)
+                )
+            )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(Errors.SE412(section=section, error=error)) from error
+
+
+def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            Errors.SE002(name=name, value=value, choices=", ".join(choices))
+        )
