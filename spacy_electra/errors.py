@@ -13,6 +13,11 @@ class _Message(str, Enum):
 class Warnings(_Message):
     """Messages for ``warnings.warn``."""
 
+    SW200 = (
+        "{source} opened as {architecture}. Newly initialized, to be trained before "
+        "use: {new}. Left over: {left}."
+    )
+
 
 class Errors(_Message):
     """Messages for exceptions: what was wrong, with the value, and what to do."""
@@ -34,6 +39,55 @@ class Errors(_Message):
         "lengths must list the number of pieces of each sequence, in order."
     )
     SE007 = "There is no preset {name!r}. Choose one of: {choices}."
+
+    # Tokenization: SE100 to SE199
+    SE100 = (
+        "The vocabulary has no {missing}. Add what is missing, or name the special "
+        "tokens that it has, for instance ElectraTokenizer(vocab, mask_token=...)."
+    )
+    SE101 = (
+        "never_split lists {unknown}, which the vocabulary lacks. Add it to the "
+        "vocabulary or take it off the list."
+    )
+    SE102 = "The vocabulary has no piece with id {id}; its ids are below {size}."
+    SE103 = (
+        "{path} holds neither tokenizer.json nor vocab.txt. Give the directory of a "
+        "tokenizer."
+    )
+    SE104 = (
+        "{file} holds a tokenizer of kind {kind!r}, but ELECTRA has WordPiece. Take "
+        "the tokenizer that the checkpoint was trained with."
+    )
+    SE105 = (
+        "A vocabulary of {size} pieces has no room beside the {special} special ones. "
+        "Take a larger one, for instance 8192."
+    )
+    SE106 = "The texts hold no word to make pieces of. Check the corpus."
+
+    # Checkpoints: SE200 to SE299
+    SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."
+    SE201 = (
+        "{folder} holds a model of type {kind!r}, not ELECTRA. Choose a checkpoint "
+        'whose config.json says "model_type": "electra".'
+    )
+    SE202 = "{file} is broken or cut short ({error}). Fetch it again."
+    SE203 = (
+        "{name} has shape {found} in {folder}, but {expected} by its config.json. "
+        "Weights and config.json must come from one checkpoint."
+    )
+    SE204 = (
+        "{source!r} is neither a directory nor a bundled checkpoint ({bundled}). To "
+        "take it from the Hugging Face hub, `pip install spacy-electra[hub]`."
+    )
+    SE205 = (
+        "{source!r} is neither a directory, nor a bundled checkpoint ({bundled}), nor "
+        "of the form of a hub id (owner/name). Check the path."
+    )
+    SE206 = (
+        "{source!r} is neither a directory nor a bundled checkpoint ({bundled}), and "
+        "the Hugging Face hub did not give it ({error}). Where there is a network run "
+        "`hf download {source} --local-dir FOLDER`, and set source = FOLDER."
+    )
 
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."

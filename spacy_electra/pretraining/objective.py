@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from ..models.heads.masked_lm import MaskedLMHead
 from .masking import Masking
 from .sampler import Sampler
 
@@ -20,7 +21,8 @@ class Losses:
     Args:
         total: To be minimized, float32 scalar.
         mlm: Mean cross-entropy of the generator at masked places, nats.
-        rtd: Mean binary cross-entropy of the discriminator over all pieces, nats.
+        rtd: Mean binary cross-entropy of the discriminator over all pieces, nats;
+            during the warm-up its cross-entropy as a masked language model.
         mlm_correct: Share of masked places that the generator gets right.
         replaced: Share of pieces that differ from the original.
         same: Share of samples that equal the original.
@@ -67,6 +69,10 @@ class ReplacedTokenDetection(nn.Module):
         sampler: What to put in their place.
         rtd_weight: Weight of the discriminator's loss beside the generator's.
         share_embeddings: Whether the two train on one set of embeddings.
+        mlm_warmup: Share of the training, from its start, in which the encoder of the
+            discriminator learns as a masked language model, through a head that is
+            dropped later. Replaced tokens alone say so little at first that a run of
+            minutes would never learn to tell them.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class ReplacedTokenDetection(nn.Module):
         sampler: Sampler,
         rtd_weight: float = 50.0,
         share_embeddings: bool = True,
+        mlm_warmup: float = 0.0,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -86,6 +93,12 @@ class ReplacedTokenDetection(nn.Module):
         self.rtd_weight = rtd_weight
         if share_embeddings:
             generator.share_embeddings(discriminator.electra)
+        self.mlm_warmup = mlm_warmup
+        self.warmup_head: MaskedLMHead | None = None
+        if mlm_warmup > 0:
+            words = discriminator.electra.embeddings.word_embeddings
+            self.warmup_head = MaskedLMHead(discriminator.config)
+            self.warmup_head.decoder.weight = words.weight
 
     def corrupt(
         self, batch: PackedBatch, progress: float, random: torch.Generator
@@ -113,6 +126,8 @@ class ReplacedTokenDetection(nn.Module):
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
         """The losses of a batch; arguments as in ``corrupt``."""
+        if progress < self.mlm_warmup:
+            return self._warm_up(batch, random)
         corrupted = self.corrupt(batch, progress, random)
         mlm = F.cross_entropy(corrupted.logits, corrupted.originals)
         scores = self.discriminator.forward_packed(corrupted.batch)
@@ -129,3 +144,19 @@ class ReplacedTokenDetection(nn.Module):
             replaced=labels.float().mean(),
             same=same,
         )
+
+    def _warm_up(self, batch: PackedBatch, random: torch.Generator) -> Losses:
+        """Both networks as masked language models, on the same masks."""
+        assert self.warmup_head is not None
+        device = self.discriminator.device
+        masked = self.masking(batch, random)
+        rows, originals = masked.rows.to(device), masked.originals.to(device)
+        seen = masked.batch.to(device)
+        logits = self.generator.forward_packed(seen, rows)
+        hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
+        mlm = F.cross_entropy(logits, originals)
+        own = F.cross_entropy(self.warmup_head(hidden[rows]), originals)
+        with torch.no_grad():
+            correct = (logits.argmax(-1) == originals).float().mean()
+        nothing = torch.zeros(())
+        return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)

@@ -81,11 +81,14 @@ class ObjectiveSettings:
         mask_share: Share of pieces to predict.
         mask_replaced: Share of those whose place [MASK] takes; the rest stay.
         rtd_weight: Weight of the discriminator's loss.
+        mlm_warmup: Share of the training in which the discriminator's encoder learns
+            as a masked language model first.
     """
 
     mask_share: float = 0.15
     mask_replaced: float = 0.85
     rtd_weight: float = 50.0
+    mlm_warmup: float = 0.0
 
 
 @dataclass(frozen=True)

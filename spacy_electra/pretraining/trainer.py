@@ -117,6 +117,7 @@ class Trainer:
             masking,
             sampler,
             rtd_weight=settings.objective.rtd_weight,
+            mlm_warmup=settings.objective.mlm_warmup,
         ).to(self.device)
 
     def _optimizers(self) -> list[Optimizer]:

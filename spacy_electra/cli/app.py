@@ -1,0 +1,22 @@
+"""The commands below `python -m spacy electra`."""
+
+from __future__ import annotations
+
+import typer
+
+from .prepare import prepare
+from .pretrain import pretrain
+from .vocab import vocab
+
+app = typer.Typer(
+    name="electra",
+    help="Pretrain ELECTRA and mark words that do not belong.",
+    no_args_is_help=True,
+)
+app.command("vocab")(vocab)
+app.command("prepare")(prepare)
+# The config's settings are options too, and typer does not know them.
+app.command(
+    "pretrain",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(pretrain)

@@ -1,0 +1,5 @@
+"""From text to pieces: WordPiece, alignment to spaCy tokens, windows over long texts."""
+
+from .wordpiece import ElectraTokenizer
+
+__all__ = ["ElectraTokenizer"]

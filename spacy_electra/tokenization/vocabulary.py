@@ -1,0 +1,56 @@
+"""Learning a WordPiece vocabulary from texts."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+from tokenizers.trainers import WordPieceTrainer
+
+from ..errors import Errors
+from .wordpiece import SPECIAL_TOKENS, ElectraTokenizer
+
+# Padding is 0 and the rest follow it, as in the vocabularies that people know.
+_SPECIAL_ORDER = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+_LARGEST_ALPHABET = 1000
+
+
+def train_vocabulary(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    min_frequency: int = 2,
+    **settings: Any,
+) -> ElectraTokenizer:
+    """Learn pieces by merging, most frequent pair first, and make a tokenizer of them.
+
+    The merges are those of byte-pair encoding (Sennrich et al., 2016), as in
+    ``tokenizers.trainers.WordPieceTrainer``; the pieces are applied longest match first.
+
+    Args:
+        texts: Any number of texts; they are read once.
+        vocab_size: Number of pieces, special ones among them; fewer come out where the
+            text gives no more.
+        min_frequency: Fewest occurrences of a pair that is merged.
+        settings: Arguments of ``ElectraTokenizer``.
+
+    Raises:
+        ValueError: If the size leaves no room, or the texts give no piece.
+    """
+    special = [settings.get(name, SPECIAL_TOKENS[name]) for name in _SPECIAL_ORDER]
+    if vocab_size <= len(special):
+        raise ValueError(Errors.SE105(size=vocab_size, special=len(special)))
+    # The special tokens alone make a tokenizer that normalizes and splits as it should.
+    empty = ElectraTokenizer({token: n for n, token in enumerate(special)}, **settings)
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        limit_alphabet=_LARGEST_ALPHABET,
+        special_tokens=special,
+        continuing_subword_prefix=empty.wordpieces_prefix,
+        show_progress=False,
+    )
+    empty.backend.train_from_iterator(texts, trainer)
+    vocab = empty.backend.get_vocab()
+    if len(vocab) == len(special):
+        raise ValueError(Errors.SE106())
+    return ElectraTokenizer(vocab, **settings)
