@@ -71,8 +71,12 @@ class ReplacedTokenDetection(nn.Module):
         share_embeddings: Whether the two train on one set of embeddings.
         mlm_warmup: Share of the training, from its start, in which the encoder of the
             discriminator learns as a masked language model, through a head that is
-            dropped later. Replaced tokens alone say so little at first that a run of
-            minutes would never learn to tell them.
+            dropped at the end. Replaced tokens alone say so little at first that a run
+            of minutes would never learn to tell them.
+        correction_weight: After the warm-up, weight of the cross-entropy with which
+            the same head names the piece that stood at a corrupted place, beside the
+            detection: corrective language modeling (Meng et al., 2021, "COCO-LM",
+            section 3.2). 0 for the paper's loss.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class ReplacedTokenDetection(nn.Module):
         rtd_weight: float = 50.0,
         share_embeddings: bool = True,
         mlm_warmup: float = 0.0,
+        correction_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -94,11 +99,12 @@ class ReplacedTokenDetection(nn.Module):
         if share_embeddings:
             generator.share_embeddings(discriminator.electra)
         self.mlm_warmup = mlm_warmup
-        self.warmup_head: MaskedLMHead | None = None
-        if mlm_warmup > 0:
+        self.correction_weight = correction_weight
+        self.language_head: MaskedLMHead | None = None
+        if mlm_warmup > 0 or correction_weight > 0:
             words = discriminator.electra.embeddings.word_embeddings
-            self.warmup_head = MaskedLMHead(discriminator.config)
-            self.warmup_head.decoder.weight = words.weight
+            self.language_head = MaskedLMHead(discriminator.config)
+            self.language_head.decoder.weight = words.weight
 
     def corrupt(
         self, batch: PackedBatch, progress: float, random: torch.Generator
@@ -130,14 +136,21 @@ class ReplacedTokenDetection(nn.Module):
             return self._warm_up(batch, random)
         corrupted = self.corrupt(batch, progress, random)
         mlm = F.cross_entropy(corrupted.logits, corrupted.originals)
-        scores = self.discriminator.forward_packed(corrupted.batch)
+        discriminator = self.discriminator
+        hidden = discriminator.electra.forward_packed(corrupted.batch).last_hidden_state
+        scores = discriminator.head(hidden)
         labels = corrupted.labels
         rtd = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
         with torch.no_grad():
             correct = corrupted.logits.argmax(-1) == corrupted.originals
             same = 1 - labels.sum() / max(len(corrupted.rows), 1)
+        total = mlm + self.rtd_weight * rtd
+        if self.correction_weight > 0:
+            total = total + self.correction_weight * F.cross_entropy(
+                self._named(hidden[corrupted.rows]), corrupted.originals
+            )
         return Losses(
-            total=mlm + self.rtd_weight * rtd,
+            total=total,
             mlm=mlm.detach(),
             rtd=rtd.detach(),
             mlm_correct=correct.float().mean(),
@@ -147,7 +160,6 @@ class ReplacedTokenDetection(nn.Module):
 
     def _warm_up(self, batch: PackedBatch, random: torch.Generator) -> Losses:
         """Both networks as masked language models, on the same masks."""
-        assert self.warmup_head is not None
         device = self.discriminator.device
         masked = self.masking(batch, random)
         rows, originals = masked.rows.to(device), masked.originals.to(device)
@@ -155,8 +167,14 @@ class ReplacedTokenDetection(nn.Module):
         logits = self.generator.forward_packed(seen, rows)
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
         mlm = F.cross_entropy(logits, originals)
-        own = F.cross_entropy(self.warmup_head(hidden[rows]), originals)
+        own = F.cross_entropy(self._named(hidden[rows]), originals)
         with torch.no_grad():
             correct = (logits.argmax(-1) == originals).float().mean()
         nothing = torch.zeros(())
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
+
+    def _named(self, hidden: Tensor) -> Tensor:
+        """Which piece the discriminator's encoder takes each place to have held."""
+        assert self.language_head is not None
+        logits: Tensor = self.language_head(hidden)
+        return logits

@@ -83,12 +83,15 @@ class ObjectiveSettings:
         rtd_weight: Weight of the discriminator's loss.
         mlm_warmup: Share of the training in which the discriminator's encoder learns
             as a masked language model first.
+        correction_weight: Weight, after that, of naming the piece that stood at a
+            corrupted place.
     """
 
     mask_share: float = 0.15
     mask_replaced: float = 0.85
     rtd_weight: float = 50.0
     mlm_warmup: float = 0.0
+    correction_weight: float = 0.0
 
 
 @dataclass(frozen=True)

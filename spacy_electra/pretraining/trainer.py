@@ -12,10 +12,13 @@ from typing import Any, Callable
 
 import srsly
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ..errors import Errors
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from ..models.heads.masked_lm import MaskedLMHead
 from ..models.precision import autocast
 from .batches import SequenceBatches
 from .evaluation import evaluate, held_out_batches
@@ -30,6 +33,7 @@ from .shards import Shards
 CHECKPOINTS, FINAL, LOG = "checkpoints", "final", "log.csv"
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 STATE, PROGRESS = "optimizers.pt", "progress.json"
+LANGUAGE_HEAD = "language_head.safetensors"
 
 
 class Trainer:
@@ -118,6 +122,7 @@ class Trainer:
             sampler,
             rtd_weight=settings.objective.rtd_weight,
             mlm_warmup=settings.objective.mlm_warmup,
+            correction_weight=settings.objective.correction_weight,
         ).to(self.device)
 
     def _optimizers(self) -> list[Optimizer]:
@@ -250,6 +255,8 @@ class Trainer:
         partial = folder.with_name(folder.name + ".part")
         shutil.rmtree(partial, ignore_errors=True)
         self._save_models(partial)
+        if (head := self.objective.language_head) is not None:
+            save_file(_untied(head), partial / LANGUAGE_HEAD)
         torch.save(
             [optimizer.state_dict() for optimizer in self.optimizers], partial / STATE
         )
@@ -288,6 +295,8 @@ class Trainer:
         ):
             saved = type(network).from_pretrained(folder / name)
             network.load_state_dict(saved.state_dict())
+        if (head := self.objective.language_head) is not None:
+            head.load_state_dict(load_file(folder / LANGUAGE_HEAD), strict=False)
         states = torch.load(folder / STATE, map_location=self.device, weights_only=True)
         for optimizer, state in zip(self.optimizers, states):
             optimizer.load_state_dict(state)
@@ -310,6 +319,15 @@ def checkpoints(output: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
     folders = (output / CHECKPOINTS).glob("step-*")
     return sorted(folder for folder in folders if folder.suffix != ".part")
+
+
+def _untied(head: MaskedLMHead) -> dict[str, Tensor]:
+    """The head's weights but the word embeddings, which the networks hold."""
+    return {
+        name: value
+        for name, value in head.state_dict().items()
+        if name != "decoder.weight"
+    }
 
 
 def _read_log(file: Path) -> list[dict[str, Any]]:
