@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ def to_hugging_face(
             names = [inner.replace(_FUSED, part) for part in _PARTS]
         else:
             pieces, names = (tensor,), [inner]
-        for ours, piece in zip(names, pieces):
+        for ours, piece in zip(names, pieces, strict=True):
             renamed[prefix + _translate(ours, rows)] = piece
     return renamed
 

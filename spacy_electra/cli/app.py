@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from spacy.cli._util import app as spacy_app
 
 from .prepare import prepare
 from .pretrain import pretrain
@@ -20,3 +21,4 @@ app.command(
     "pretrain",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(pretrain)
+spacy_app.add_typer(app)

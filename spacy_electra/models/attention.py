@@ -15,7 +15,7 @@ from .packing import AttentionLayout, Segment
 try:
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:  # torch before 2.10
-    varlen_attn = None
+    varlen_attn = None  # type: ignore[assignment]
 
 # On a CPU in bf16, matrix products with an explicit softmax beat the fused kernel up
 # to this length; with gradients by a factor of three or more (benchmarks/attention.py).
@@ -86,7 +86,7 @@ class SelfAttention(nn.Module):
 
     def _split(self, projected: Tensor, segment: Segment) -> tuple[Tensor, ...]:
         """Queries, keys and values of a segment, each [count, heads, length, d]."""
-        start, count, length = segment
+        start, count, length = segment.start, segment.count, segment.length
         rows = projected[start : start + count * length]
         parts = rows.view(count, length, 3, self.heads, self.head_width)
         return parts.permute(2, 0, 3, 1, 4).unbind(0)
@@ -116,6 +116,7 @@ class SelfAttention(nn.Module):
         """All sequences in one call of the kernel that takes any lengths (CUDA)."""
         rows = projected.view(-1, 3, self.heads, self.head_width)
         query, key, value = rows.unbind(1)
+        assert layout.cumulative_lengths is not None
         context = varlen_attn(
             query,
             key,
@@ -126,6 +127,7 @@ class SelfAttention(nn.Module):
             layout.longest,
             window_size=(-1, 0) if layout.causal else (-1, -1),
         )
+        assert isinstance(context, Tensor)
         return context.reshape(-1, self.heads * self.head_width)
 
     def _explicit(

@@ -1,12 +1,13 @@
-"""The configuration of an ELECTRA network, in the names of Hugging Face's config.json."""
+"""The configuration of an ELECTRA network, by the names of Hugging Face's file."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ..errors import Errors
 from .activations import ACTIVATIONS

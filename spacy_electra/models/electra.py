@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -28,6 +29,7 @@ class ElectraModel(PretrainedModel):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
         self.embeddings = ElectraEmbeddings(config)
+        self.embeddings_project: nn.Module
         if config.embedding_size != config.hidden_size:
             self.embeddings_project = nn.Linear(
                 config.embedding_size, config.hidden_size
@@ -155,7 +157,7 @@ class ElectraModel(PretrainedModel):
         self,
         segments: list[Segment],
         longest: int,
-        lengths: list[int],
+        lengths: Sequence[int],
         eager: bool = False,
     ) -> AttentionLayout:
         device = self.embeddings.word_embeddings.weight.device

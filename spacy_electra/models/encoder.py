@@ -23,7 +23,7 @@ class FeedForward(nn.Module):
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """float [T, H] -> float [T, H]."""
+        """Float [T, H] -> float [T, H]."""
         expanded = self.activation(self.up(hidden))
         return self.norm(hidden + self.dropout(self.down(expanded)))
 
@@ -39,7 +39,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, hidden: Tensor, layout: AttentionLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
-        """float [T, H] -> float [T, H] and the attention weights, if any."""
+        """Float [T, H] -> float [T, H] and the attention weights, if any."""
         hidden, weights = self.attention(hidden, layout, layer)
         return self.feed_forward(hidden), weights
 

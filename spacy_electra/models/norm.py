@@ -10,5 +10,6 @@ class LayerNorm(nn.LayerNorm):
     result would be fp32 too, and every residual sum after it.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
+    def forward(self, input: Tensor) -> Tensor:
+        """Float [..., H] -> the same shape and dtype."""
         return super().forward(input).to(input.dtype)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -68,7 +68,8 @@ class PackedBatch:
         )
 
 
-class Segment(NamedTuple):
+@dataclass(frozen=True)
+class Segment:
     """A run of sequences of one length: rows start to start + count * length."""
 
     start: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def _cpu_has_bf16() -> bool:
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     if check is not None:

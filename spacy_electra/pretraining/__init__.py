@@ -1,1 +1,1 @@
-"""From raw text to a pretrained ELECTRA: corpus, shards, objective, optimizer, trainer."""
+"""From raw text to a pretrained ELECTRA: corpus, shards, objective, trainer."""

@@ -6,16 +6,17 @@ import gzip
 import io
 import lzma
 import os
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Iterable, Iterator
+from typing import IO, Any
 
 import srsly
 
 from ..errors import Errors
 
 # Compression by the end of a file's name.
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 FORMATS = (".txt", ".jsonl")
 
 

@@ -73,9 +73,9 @@ def apply_local_start(
     # A generator narrower than the embeddings keeps only the first features.
     available = min(width, encoder.config.hidden_size)
     for layer in list(encoder.encoder.layers)[:layers]:
-        _look_at_offsets(
-            layer.attention, width, available, amplitude, offsets, largest_logit
-        )
+        attention = layer.attention
+        assert isinstance(attention, SelfAttention)
+        _look_at_offsets(attention, width, available, amplitude, offsets, largest_logit)
 
 
 def fourier_frequencies(embedding_size: int) -> torch.Tensor:

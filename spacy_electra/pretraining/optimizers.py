@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,8 @@ class AdamWithoutBiasCorrection(Optimizer):
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     """Weights that decay, and layer norms and biases that do not."""
-    decayed, kept = [], []
+    decayed: list[Tensor] = []
+    kept: list[Tensor] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             undecayed = parameter.dim() < 2 or "norm" in name
@@ -82,7 +84,7 @@ def adamw_reference(module: nn.Module, lr: float) -> list[Optimizer]:
 
 
 def adamw(module: nn.Module, lr: float) -> list[Optimizer]:
-    """torch's AdamW."""
+    """Torch's AdamW."""
     return [torch.optim.AdamW(parameter_groups(module), lr=lr, eps=1e-6)]
 
 

@@ -50,6 +50,7 @@ class GeneratorSampler:
         progress: float,
         random: torch.Generator,
     ) -> Tensor:
+        """Draw a piece for each masked place, int64 [M]."""
         probabilities = torch.softmax(logits / self.temperature, dim=-1)
         return _draw(probabilities.cumsum(-1), random)
 
@@ -71,6 +72,7 @@ class UnigramSampler:
         progress: float,
         random: torch.Generator,
     ) -> Tensor:
+        """Draw a piece for each masked place, int64 [M]."""
         cumulative = self.counts.double().cumsum(0).to(originals.device)
         return _draw(cumulative.expand(len(originals), -1), random)
 
@@ -108,6 +110,7 @@ class FrequencySampler:
         progress: float,
         random: torch.Generator,
     ) -> Tensor:
+        """Draw a piece for each masked place, int64 [M]."""
         device = originals.device
         originals = originals.cpu()
         kind = self.kind[originals]
@@ -153,6 +156,7 @@ class MixtureSampler:
         progress: float,
         random: torch.Generator,
     ) -> Tensor:
+        """Draw a piece for each masked place, int64 [M]."""
         share = self.strong_share(progress)
         chosen = torch.rand(len(originals), generator=random) < share
         chosen = chosen.to(originals.device)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Mapping, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from thinc.api import Config

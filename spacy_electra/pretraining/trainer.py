@@ -6,9 +6,10 @@ import csv
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import srsly
 import torch
@@ -210,8 +211,8 @@ class Trainer:
         factor = warmup_then_decay(
             self.progress, self.step, settings.optimizer.warmup_steps
         )
-        for optimizer, rates in zip(self.optimizers, self.base_rates):
-            for group, rate in zip(optimizer.param_groups, rates):
+        for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             optimizer.step()
         return len(batch.input_ids), losses
@@ -298,7 +299,7 @@ class Trainer:
         if (head := self.objective.language_head) is not None:
             head.load_state_dict(load_file(folder / LANGUAGE_HEAD), strict=False)
         states = torch.load(folder / STATE, map_location=self.device, weights_only=True)
-        for optimizer, state in zip(self.optimizers, states):
+        for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
         progress = srsly.read_json(folder / PROGRESS)
         self.step = progress["step"]

@@ -1,4 +1,4 @@
-"""From text to pieces: WordPiece, alignment to spaCy tokens, windows over long texts."""
+"""From text to pieces: WordPiece, alignment to tokens, windows over long texts."""
 
 from .wordpiece import ElectraTokenizer
 

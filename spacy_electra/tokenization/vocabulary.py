@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from tokenizers.trainers import WordPieceTrainer
 
@@ -24,7 +25,7 @@ def train_vocabulary(
     """Learn pieces by merging, most frequent pair first, and make a tokenizer of them.
 
     The merges are those of byte-pair encoding (Sennrich et al., 2016), as in
-    ``tokenizers.trainers.WordPieceTrainer``; the pieces are applied longest match first.
+    ``tokenizers.trainers.WordPieceTrainer``; they apply longest match first.
 
     Args:
         texts: Any number of texts; they are read once.

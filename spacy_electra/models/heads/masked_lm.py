@@ -31,7 +31,7 @@ class MaskedLMHead(nn.Module):
         initialize_weights(self, config)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """float [..., H] -> float32 [..., V]."""
+        """Float [..., H] -> float32 [..., V]."""
         logits: Tensor = self.decoder(self.norm(F.gelu(self.dense(hidden))))
         return logits.float()
 

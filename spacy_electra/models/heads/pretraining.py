@@ -26,7 +26,7 @@ class ReplacedTokenHead(nn.Module):
         initialize_weights(self, config)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """float [..., H] -> float32 [...]."""
+        """Float [..., H] -> float32 [...]."""
         logits: Tensor = self.score(self.activation(self.dense(hidden))).squeeze(-1)
         return logits.float()
 
