@@ -17,6 +17,10 @@ class Warnings(_Message):
         "{source} opened as {architecture}. Newly initialized, to be trained before "
         "use: {new}. Left over: {left}."
     )
+    SW300 = (
+        "{source!r} is no discriminator, so the head for replaced-token detection "
+        "starts from random weights. Train it before you use its scores."
+    )
 
 
 class Errors(_Message):
@@ -87,6 +91,29 @@ class Errors(_Message):
         "{source!r} is neither a directory nor a bundled checkpoint ({bundled}), and "
         "the Hugging Face hub did not give it ({error}). Where there is a network run "
         "`hf download {source} --local-dir FOLDER`, and set source = FOLDER."
+    )
+
+    # Layers: SE300 to SE349
+    SE300 = (
+        "The model has no weights yet. Call nlp.initialize(), or run the pipeline on "
+        "a text: both read them from the encoder's `source`."
+    )
+    SE301 = "There is nothing to backpropagate: the model ran with is_train=False."
+    SE302 = (
+        "The window of {window} pieces is longer than max_position_embeddings={limit} "
+        "of {source!r}. Set window = {limit} or less."
+    )
+
+    # Pipeline: SE350 to SE399
+    SE350 = (
+        "No example has spans under {key!r} (there are: {found}), so there is nothing "
+        "to learn from. Put the replaced words into doc.spans[{key!r}], an empty list "
+        "where there are none, or set spans_key."
+    )
+    SE351 = (
+        "The generator has {name}={found}, the discriminator {expected}; but they "
+        "share their embeddings. Set pretraining.generator to one that fits, or to "
+        "null for a new one."
     )
 
     # Pretraining: SE400 to SE499

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -227,7 +228,7 @@ class PretrainingSettings:
         Raises:
             ValueError: If a section or key is unknown; the message names it.
         """
-        config = Config().from_disk(path, overrides=dict(overrides or {}))
+        config = Config().from_disk(Path(path), overrides=dict(overrides or {}))
         return cls.from_dict(config)
 
     @classmethod
@@ -250,15 +251,20 @@ class PretrainingSettings:
                 )
         return cls(
             **{
-                name: _from_mapping(kind, name, plain.get(name, {}))
+                name: settings_from(kind, name, plain.get(name, {}))
                 for name, kind in sections.items()
             }
         )
 
 
-def _from_mapping(
+def settings_from(
     kind: type[Settings], section: str, values: Mapping[str, Any]
 ) -> Settings:
+    """Settings of a kind from the keys and values of a section.
+
+    Raises:
+        ValueError: If a key is unknown or missing; the message names it.
+    """
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in names:

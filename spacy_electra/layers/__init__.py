@@ -1,0 +1,1 @@
+"""Thinc layers: the encoder and its heads over lists of Docs."""

@@ -1,0 +1,194 @@
+"""A PyTorch network inside a Thinc model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import safetensors.torch
+import srsly
+import torch
+from thinc.api import Optimizer, PyTorchShim, get_torch_default_device
+from thinc.types import FloatsXd
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor, nn
+
+from ..errors import Errors
+from ..models import ElectraConfig, ElectraForMaskedLM, ElectraModel
+from ..models.heads.pretraining import ReplacedTokenHead
+from ..models.precision import autocast
+from ..tokenization import ElectraTokenizer
+from .forking import make_forks_safe
+
+# What a shim can hold: each is built from a config alone, so bytes never name code.
+NETWORKS: dict[str, Callable[[ElectraConfig], nn.Module]] = {
+    "ElectraModel": ElectraModel,
+    "ElectraForMaskedLM": ElectraForMaskedLM,
+    "ReplacedTokenHead": ReplacedTokenHead,
+}
+
+
+class ElectraShim(PyTorchShim):
+    """Holds a network, its config and, for an encoder, its tokenizer.
+
+    Unlike Thinc's own it autocasts on the device in use, writes safetensors, keeps the
+    tokenizer with the weights, and may be empty until weights are needed.
+
+    Args:
+        run: Calls the network: (network, inputs) -> output. A function of a module, so
+            that worker processes find it by name.
+        precision: "auto", "fp32" or "bf16".
+    """
+
+    def __init__(
+        self, run: Callable[[Any, Any], Tensor], precision: str = "auto"
+    ) -> None:
+        super().__init__(None)
+        self.run = run
+        self.precision = precision
+        self.config: ElectraConfig | None = None
+        self.tokenizer: ElectraTokenizer | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no network yet."""
+        return self._model is None
+
+    @property
+    def network(self) -> Any:
+        """The network.
+
+        Raises:
+            ValueError: If there is none yet.
+        """
+        if self._model is None:
+            raise ValueError(Errors.SE300())
+        return self._model
+
+    def fill(
+        self,
+        network: nn.Module,
+        config: ElectraConfig,
+        tokenizer: ElectraTokenizer | None = None,
+    ) -> None:
+        """Hold a network, on the device that Thinc uses."""
+        self._model = network.to(get_torch_default_device())
+        self.config = config
+        self.tokenizer = tokenizer
+
+    def __call__(
+        self, inputs: Any, is_train: bool
+    ) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Run the network.
+
+        Args:
+            inputs: What ``run`` takes.
+            is_train: Whether to run in training mode and keep what the way back needs.
+
+        Returns:
+            The output, and a callback that takes its gradient and adds those of the
+            weights (and of inputs that require one).
+        """
+        network = self.network
+        if network.training != is_train:
+            network.train(is_train)
+        with torch.set_grad_enabled(is_train), autocast(self.device, self.precision):
+            output = self.run(network, inputs)
+
+        def backprop(gradient: Tensor) -> None:
+            if not is_train:
+                raise ValueError(Errors.SE301())
+            output.backward(gradient.to(output.dtype))
+
+        return output, backprop
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let Thinc's optimizer change the weights.
+
+        The gradients are dropped, not zeroed: a weight that two networks share must
+        change once, with the first of them.
+        """
+        if self.is_empty:
+            return
+        for name, weight in self.network.named_parameters():
+            if weight.grad is None:
+                continue
+            changed, _ = optimizer(
+                (self.id, name),
+                cast(FloatsXd, torch2xp(weight.data)),
+                cast(FloatsXd, torch2xp(weight.grad)),
+            )
+            weight.data = xp2torch(changed, requires_grad=True, device=weight.device)
+            weight.grad = None
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the network, if there is one."""
+        if not self.is_empty:
+            super().to_device(device_type, device_id)
+
+    def move_to_default_device(self) -> None:
+        """Follow ``spacy.require_gpu`` and ``require_cpu``, at any time."""
+        device = get_torch_default_device()
+        if self.device != device:
+            self.network.to(device)
+
+    def to_bytes(self) -> bytes:
+        """Config, tokenizer and weights; an empty shim stays one."""
+        if self._model is None or self.config is None:
+            return bytes(srsly.msgpack_dumps({}))
+        # A tied weight has several names here, but safetensors wants it once.
+        state = {
+            name: value.detach().to("cpu").contiguous()
+            for name, value in self._model.named_parameters()
+        }
+        message = {
+            "network": type(self._model).__name__,
+            "config": self.config.to_dict(),
+            "weights": safetensors.torch.save(state),
+            "tokenizer": self.tokenizer.to_bytes() if self.tokenizer else None,
+        }
+        return bytes(srsly.msgpack_dumps(message))
+
+    def from_bytes(self, bytes_data: bytes) -> ElectraShim:
+        """Take what ``to_bytes`` gave.
+
+        Raises:
+            ValueError: If it names no known network.
+        """
+        message = srsly.msgpack_loads(bytes_data)
+        if not message:
+            self._model = self.config = self.tokenizer = None
+            return self
+        name = message["network"]
+        if name not in NETWORKS:
+            known = ", ".join(NETWORKS)
+            raise ValueError(Errors.SE002(name="network", value=name, choices=known))
+        config = ElectraConfig.from_dict(message["config"])
+        network = NETWORKS[name](config)
+        network.load_state_dict(
+            safetensors.torch.load(message["weights"]), strict=False
+        )
+        tokenizer = message["tokenizer"]
+        self.fill(
+            network,
+            config,
+            ElectraTokenizer.from_bytes(tokenizer) if tokenizer else None,
+        )
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes started by spawn, and copies, get the same bytes as a file.
+        return {
+            "id": self.id,
+            "run": self.run,
+            "precision": self.precision,
+            "data": self.to_bytes(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ElectraShim.__init__(self, state["run"], state["precision"])
+        self.id = state["id"]
+        self.from_bytes(state["data"])
+
+
+make_forks_safe()

@@ -1,0 +1,1 @@
+"""spaCy components, their scorers and readers."""
