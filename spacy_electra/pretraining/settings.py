@@ -26,6 +26,7 @@ from .sampler import (
 
 Settings = TypeVar("Settings")
 INITS = ("local", "usual")
+WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency")
 
 
@@ -56,6 +57,8 @@ class ModelSettings:
         init: "local" (attention sees its neighbours from the start) or "usual".
         local_offsets: Where the first heads look, one each, with ``init = "local"``.
         local_layers: Number of layers that begin like that.
+        words: "cooccurrence" (word embeddings and output biases begin with counts of
+            the corpus) or "random".
     """
 
     size: str = "small"
@@ -65,6 +68,7 @@ class ModelSettings:
     init: str = "local"
     local_offsets: tuple[int, ...] = OFFSETS
     local_layers: int = 1
+    words: str = "cooccurrence"
 
     def configs(self, vocab_size: int) -> tuple[ElectraConfig, ElectraConfig]:
         """The configs of generator and discriminator."""
@@ -209,6 +213,7 @@ class PretrainingSettings:
 
     def __post_init__(self) -> None:
         _check("model.init", self.model.init, INITS)
+        _check("model.words", self.model.words, WORDS)
         _check("sampler.weak", self.sampler.weak, SAMPLERS)
         _check("sampler.strong", self.sampler.strong, SAMPLERS)
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))

@@ -30,6 +30,7 @@ from .optimizers import OPTIMIZERS, warmup_then_decay
 from .sampler import GeneratorSampler, Sampler
 from .settings import PretrainingSettings
 from .shards import Shards
+from .word_start import word_vectors
 
 CHECKPOINTS, FINAL, LOG = "checkpoints", "final", "log.csv"
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
@@ -60,7 +61,7 @@ class Trainer:
         self.device = torch.device(device)
         training = settings.training
         torch.manual_seed(training.seed)
-        shards = Shards.open(settings.data.shards)
+        shards = self.shards = Shards.open(settings.data.shards)
         self.tokenizer = shards.tokenizer
         self.batches = SequenceBatches.from_shards(
             shards,
@@ -155,6 +156,8 @@ class Trainer:
         """
         training = self.settings.training
         self.output.mkdir(parents=True, exist_ok=True)
+        if self.step == 0 and self.settings.model.words == "cooccurrence":
+            self._start_words()
         self.objective.train()
         running: dict[str, float] = {}
         since = 0
@@ -182,6 +185,20 @@ class Trainer:
             if self.step % training.save_every == 0 or ended:
                 self.save()
         return self.finish()
+
+    def _start_words(self) -> None:
+        """Give embeddings and output biases what counting can tell."""
+        embeddings = self.objective.discriminator.electra.embeddings.word_embeddings
+        vocab_size, width = embeddings.weight.shape
+        vectors = word_vectors(self.shards.ids, vocab_size, width)
+        counts = torch.from_numpy(self.shards.counts).float() + 1.0
+        known = vectors.any(dim=1).to(self.device)
+        heads = [self.objective.generator.head, self.objective.language_head]
+        with torch.no_grad():
+            embeddings.weight[known] = vectors.to(self.device)[known]
+            for head in heads:
+                if head is not None:
+                    head.decoder.bias.copy_((counts / counts.sum()).log())
 
     def take_step(self) -> tuple[int, Losses]:
         """One step: forward, backward, update.
