@@ -68,11 +68,10 @@ class SelfAttention(nn.Module):
             for segment in layout.segments:
                 part, weights = self._explicit(projected, segment, layout, layer)
                 contexts.append(part)
-            context = _join(contexts)
+            context = _join(contexts, like=hidden)
         else:
-            context = _join(
-                [self._fused(projected, s, layout) for s in layout.segments]
-            )
+            fused = [self._fused(projected, s, layout) for s in layout.segments]
+            context = _join(fused, like=hidden)
         attended = self.dropout(self.output(context))
         return self.norm(hidden + attended), weights
 
@@ -173,8 +172,11 @@ class SelfAttention(nn.Module):
         return scores
 
 
-def _join(contexts: list[Tensor]) -> Tensor:
-    return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
+def _join(contexts: list[Tensor], like: Tensor) -> Tensor:
+    """The rows of all segments; those of a batch without any are none."""
+    if len(contexts) == 1:
+        return contexts[0]
+    return torch.cat(contexts) if contexts else like
 
 
 def _takes_any_lengths(projected: Tensor, layout: AttentionLayout) -> bool:

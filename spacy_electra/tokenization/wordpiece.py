@@ -28,6 +28,19 @@ SPECIAL_TOKENS = {
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
+# What a decoded text does not leave apart, in this order, as Transformers has it.
+_JOINED = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
 # What WordPiece gives up on, as in BERT's own code: a longer word is one [UNK].
 LONGEST_WORD = 100
 
@@ -66,7 +79,8 @@ class ElectraTokenizer:
         do_basic_tokenize: Whether to normalize and to split at punctuation; without
             it, text is split at white space alone.
         never_split: Pieces of the vocabulary that are left whole and as they are
-            wherever they stand as a word.
+            wherever they stand as a word, beside white space or punctuation (Hugging
+            Face's slow tokenizer wants white space around them).
         unk_token: Stands for a word that no pieces make up.
         sep_token: Ends a text.
         pad_token: Fills a batch; this package never needs it.
@@ -235,6 +249,9 @@ class ElectraTokenizer:
         text: str = self.backend.decode(
             [int(number) for number in ids], skip_special_tokens=skip_special_tokens
         )
+        if self.settings["clean_up_tokenization_spaces"]:
+            for apart, together in _JOINED:
+                text = text.replace(apart, together)
         return text
 
     @classmethod

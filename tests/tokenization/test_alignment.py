@@ -1,0 +1,111 @@
+"""Pieces belong to the spaCy tokens that they share a character with."""
+
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc
+
+from spacy_electra.checkpoints import resolve_source
+from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.alignment import align, token_starts
+
+NLP = spacy.blank("en")
+TOKENIZER = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
+CHARACTERS = "aZé\u0301 .,'-\n\t#[]1漢한글ßİ½👍\u200d\u200b"
+texts = st.lists(
+    st.one_of(
+        st.text(alphabet=CHARACTERS, max_size=30),
+        st.text(max_size=15),
+        st.sampled_from(["isn't", "cannot", "[MASK]", "gimme", "1990s", "U.S.A."]),
+    ),
+    max_size=6,
+).map(" ".join)
+
+
+def expected_rows(doc, offsets):
+    """For each token the pieces that overlap it, one pair at a time."""
+    rows = []
+    for token in doc:
+        start, end = token.idx, token.idx + len(token)
+        rows.append(
+            [
+                i
+                for i, (first, behind) in enumerate(offsets)
+                if first < end and behind > start
+            ]
+        )
+    return rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(texts, max_size=4))
+def test_alignment_equals_overlap_pair_by_pair(parts):
+    docs = [NLP.make_doc(text) for text in parts]
+    for doc, pieces in zip(docs, align(docs, TOKENIZER), strict=True):
+        assert len(pieces.alignment.lengths) == len(doc)
+        rows = [pieces.alignment[i].dataXd.ravel().tolist() for i in range(len(doc))]
+        assert rows == expected_rows(doc, pieces.offsets.tolist())
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=texts)
+def test_every_kept_character_of_a_token_is_covered_in_order(text):
+    doc = NLP.make_doc(text)
+    (pieces,) = align([doc], TOKENIZER)
+    kept = {
+        c for first, behind in pieces.offsets.tolist() for c in range(first, behind)
+    }
+    for token in doc:
+        rows = pieces.alignment[token.i].dataXd.ravel()
+        assert (np.diff(rows) > 0).all()
+        covered = {c for i in rows for c in range(*pieces.offsets[i].tolist())}
+        inside = set(range(token.idx, token.idx + len(token)))
+        assert inside & kept <= covered
+        if token.is_space:
+            assert len(rows) == 0
+
+
+def test_ids_are_those_of_the_whole_text():
+    text = "It isn't  easy:\n the river floods unaffably."
+    (pieces,) = align([NLP.make_doc(text)], TOKENIZER)
+    assert pieces.ids.tolist() == TOKENIZER.encode_batch([text])[0].ids.tolist()
+
+
+def test_piece_across_tokens_belongs_to_both():
+    doc = Doc(NLP.vocab, words=["can", "not", "go"], spaces=[False, True, False])
+    (pieces,) = align([doc], TOKENIZER)
+    assert TOKENIZER.tokenize("cannot") == ["cannot"]
+    assert pieces.alignment[0].dataXd.ravel().tolist() == [0]
+    assert pieces.alignment[1].dataXd.ravel().tolist() == [0]
+
+
+def test_empty_docs_and_no_docs():
+    docs = [NLP.make_doc(text) for text in ("", "word", " \n ", "")]
+    pieces = align(docs, TOKENIZER)
+    assert [len(part) for part in pieces] == [0, 1, 0, 0]
+    assert [len(part.alignment.lengths) for part in pieces] == [0, 1, 1, 0]
+    assert align([], TOKENIZER) == []
+
+
+@pytest.mark.parametrize("text", ["", "one", "Two  words,\nthree. 👍🏽 é"])
+def test_token_starts_are_idx(text):
+    doc = NLP.make_doc(text)
+    assert token_starts(doc).tolist() == [token.idx for token in doc]
+
+
+def test_treebank_with_other_tokens(shared_data):
+    file = next((shared_data / "ud_korean_kaist").glob("*dev.conllu"))
+    sentences = file.read_text(encoding="utf8").strip().split("\n\n")[:200]
+    docs = []
+    for sentence in sentences:
+        rows = [line.split("\t") for line in sentence.splitlines() if line[0] != "#"]
+        rows = [row for row in rows if row[0].isdigit()]
+        words = [row[1] for row in rows]
+        spaces = ["SpaceAfter=No" not in row[9] for row in rows]
+        docs.append(Doc(NLP.vocab, words=words, spaces=spaces))
+    for doc, pieces in zip(docs, align(docs, TOKENIZER), strict=True):
+        rows = [pieces.alignment[i].dataXd.ravel().tolist() for i in range(len(doc))]
+        assert rows == expected_rows(doc, pieces.offsets.tolist())
+        assert all(rows)

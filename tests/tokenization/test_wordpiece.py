@@ -1,0 +1,202 @@
+"""The tokenizer against those of Transformers."""
+
+import json
+
+import pytest
+import transformers
+
+from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.vocabulary import train_vocabulary
+
+HOSTILE = {
+    "combining accents": "Cafe\u0301 nai\u0308ve A\u030angstro\u0308m \u0301alone",
+    "emoji with joiners": "a family 👨‍👩‍👧‍👦 and a flag 🏳️‍🌈! 👍🏽",
+    "control characters": "a\x00b\x07c\x1b[0m d\ufffd e\u0085f",
+    "zero width": "zero\u200bwidth\u200cnon\u200djoiner\ufeff bom soft\u00adhyphen",
+    "right to left": "שלום עולם \u202bمرحبا بالعالم\u202c end",
+    "special tokens": "the [MASK] sat on [CLS] the [SEP] mat[MASK]s [UNK] [PAD]",
+    "no space": "abcdefghij" * 1000,
+    "one long word": "a" * 101 + " " + "b" * 100,
+    "digits": "1" * 300,
+    "empty": "",
+    "white space": " \t\n\r\u00a0\u2003 ",
+    "mixed": "İstanbul ǅ ﬁne ½ Ⅻ ßtraße \U0001d518nicode 𠀀 漢字kana かな",
+    "punctuation": "...!?—–“quotes”‘x’ a_b c-d e/f $5.00 £3 ~`^|",
+}
+OPTIONS = [
+    {"do_lower_case": False},
+    {"strip_accents": False},
+    {"strip_accents": True, "do_lower_case": False},
+    {"tokenize_chinese_chars": False},
+    {"do_basic_tokenize": False},
+    {"never_split": ["UNaffable", "don't"]},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    return transformers.ElectraTokenizerFast.from_pretrained(folder)
+
+
+def assert_same(ours, theirs, text, pair=None):
+    expected = theirs(
+        text, pair, return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    encoding = ours(text, pair)
+    assert encoding.ids.tolist() == expected["input_ids"]
+    assert encoding.offsets.tolist() == [list(p) for p in expected["offset_mapping"]]
+    assert encoding.token_type_ids.tolist() == expected["token_type_ids"]
+    assert encoding.special_tokens_mask.tolist() == expected["special_tokens_mask"]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_equals_the_fast_tokenizer(tokenizer, theirs, text):
+    assert_same(tokenizer, theirs, text)
+    (alone,) = tokenizer.encode_batch([text])
+    expected = theirs(text, add_special_tokens=False, return_offsets_mapping=True)
+    assert alone.ids.tolist() == expected["input_ids"]
+    assert alone.offsets.tolist() == [list(p) for p in expected["offset_mapping"]]
+
+
+def test_pairs_equal_the_fast_tokenizer(tokenizer, theirs):
+    assert_same(tokenizer, theirs, "Who cooked the meal?", "The chef cooked it.")
+    assert_same(tokenizer, theirs, "", "only the second")
+
+
+def conllu_texts(file):
+    for line in file.read_text(encoding="utf8").splitlines():
+        if line.startswith("# text = "):
+            yield line.removeprefix("# text = ")
+
+
+@pytest.mark.parametrize("treebank", ["ud_english_ewt", "ud_korean_kaist"])
+def test_treebanks_equal_the_fast_tokenizer(tokenizer, theirs, shared_data, treebank):
+    files = sorted((shared_data / treebank).glob("*.conllu"))
+    texts = [text for file in files for text in conllu_texts(file)]
+    assert len(texts) > 4000
+    expected = theirs(texts, add_special_tokens=False, return_offsets_mapping=True)
+    for number, encoding in enumerate(tokenizer.encode_batch(texts)):
+        assert encoding.ids.tolist() == expected["input_ids"][number]
+        offsets = [list(pair) for pair in expected["offset_mapping"][number]]
+        assert encoding.offsets.tolist() == offsets
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_equal_the_slow_tokenizer(tokenizer, tmp_path, options):
+    words = ["UNaffable", "don't", "Hello", "hello", "HELLO", "é", "É", "你", "you"]
+    vocab = dict(tokenizer.vocab)
+    for word in words:
+        vocab.setdefault(word, len(vocab))
+    ours = ElectraTokenizer(vocab, **options)
+    ours.save_pretrained(tmp_path)
+    slow = transformers.ElectraTokenizer(str(tmp_path / "vocab.txt"), **options)
+    for text in (
+        "Hello HELLO hello UNaffable unaffable, don't DON'T",
+        "Héllo É é 你好 you好 [MASK]ed [MASK]",
+        "It isn't easy: the river floods the valley.",
+    ):
+        assert ours.tokenize(text) == slow.tokenize(text)
+
+
+def test_saved_options_come_back(tokenizer, tmp_path):
+    ours = ElectraTokenizer(
+        tokenizer.vocab, do_lower_case=False, strip_accents=True, model_max_length=77
+    )
+    ours.save_pretrained(tmp_path)
+    again = ElectraTokenizer.from_pretrained(tmp_path)
+    assert again.settings == ours.settings
+    assert again.vocab == ours.vocab
+    assert ElectraTokenizer.from_bytes(ours.to_bytes()).settings == ours.settings
+
+
+@pytest.mark.parametrize("kept", ["vocab.txt", "tokenizer.json"])
+def test_one_file_is_enough(folder, tokenizer, tmp_path, kept):
+    (tmp_path / kept).write_bytes((folder / kept).read_bytes())
+    again = ElectraTokenizer.from_pretrained(tmp_path)
+    text = "Who cooked the MEAL, café?"
+    assert again(text).ids.tolist() == tokenizer(text).ids.tolist()
+
+
+def test_files_of_transformers_open_here(theirs, tokenizer, tmp_path):
+    theirs.save_pretrained(tmp_path)
+    again = ElectraTokenizer.from_pretrained(tmp_path)
+    assert again.settings["do_lower_case"] == tokenizer.settings["do_lower_case"]
+    assert again("The meal").ids.tolist() == theirs("The meal")["input_ids"]
+
+
+def test_decode_equals_the_fast_tokenizer(tokenizer, theirs):
+    for text in (*HOSTILE.values(), "isn't it? he's ' ok ' we've, they're (a)."):
+        ids = theirs(text)["input_ids"]
+        for skip in (True, False):
+            assert tokenizer.decode(ids, skip_special_tokens=skip) == theirs.decode(
+                ids, skip_special_tokens=skip, clean_up_tokenization_spaces=True
+            )
+
+
+def test_decode_without_clean_up_leaves_blanks(tokenizer):
+    plain = ElectraTokenizer(tokenizer.vocab, clean_up_tokenization_spaces=False)
+    ids = plain.encode_batch(["easy, isn't it?"])[0].ids
+    assert plain.decode(ids) == "easy , isn ' t it ?"
+
+
+def test_special_ids_come_from_the_vocabulary():
+    vocab = {"<s>": 3, "</s>": 0, "<pad>": 4, "<unk>": 1, "<mask>": 2, "word": 5}
+    tokenizer = ElectraTokenizer(
+        vocab,
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+    assert tokenizer("word other").ids.tolist() == [3, 5, 1, 0]
+    assert tokenizer.all_special_ids == [0, 1, 2, 3, 4]
+
+
+def test_missing_special_token_is_named():
+    with pytest.raises(ValueError, match=r"\[MASK\]"):
+        ElectraTokenizer({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "[PAD]": 3})
+
+
+def test_unknown_word_of_never_split_is_named(tokenizer):
+    with pytest.raises(ValueError, match="qwertyuiop"):
+        ElectraTokenizer(tokenizer.vocab, never_split=["qwertyuiop"])
+
+
+def test_other_tokenizers_are_refused(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE"}}))
+    with pytest.raises(ValueError, match="BPE"):
+        ElectraTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"vocab\.txt"):
+        ElectraTokenizer.from_pretrained(tmp_path / "nowhere")
+
+
+def test_ids_and_tokens(tokenizer):
+    ids = tokenizer.convert_tokens_to_ids(["the", "no such piece"])
+    assert ids == [tokenizer.vocab["the"], tokenizer.unk_token_id]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["the", "[UNK]"]
+    with pytest.raises(ValueError, match="999999"):
+        tokenizer.convert_ids_to_tokens([999_999])
+
+
+def test_trained_vocabulary_covers_its_text():
+    texts = ["the cat sat on the mat", "the dog sat on the log"] * 20
+    tokenizer = train_vocabulary(texts, vocab_size=60)
+    assert tokenizer.vocab_size <= 60
+    assert "the" in tokenizer.vocab
+    assert tokenizer.unk_token_id not in tokenizer(texts[0]).ids
+    assert tokenizer.pad_token_id == 0
+
+
+def test_vocabulary_errors():
+    with pytest.raises(ValueError, match="5 special"):
+        train_vocabulary(["word"], vocab_size=5)
+    with pytest.raises(ValueError, match="no word"):
+        train_vocabulary([" ", ""], vocab_size=60)
