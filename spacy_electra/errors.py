@@ -146,6 +146,6 @@ class Errors(_Message):
     SE411 = "Unknown {kind}: {name!r}. Choose one of: {choices}."
     SE412 = "Section [{section}] does not fit: {error}."
     SE413 = (
-        "The gradient at step {step} is not finite (MLM loss {mlm}, RTD loss {rtd}). "
-        "The last checkpoint is whole: resume from it with a lower learning rate."
+        "Loss or gradient at step {step} is not finite (MLM loss {mlm}, RTD loss "
+        "{rtd}). The last checkpoint is whole: resume it with a lower learning rate."
     )

@@ -160,5 +160,5 @@ def _read_file(file: Path) -> dict[str, Tensor]:
             file, map_location="cpu", weights_only=True
         )
         return tensors
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError) as error:
         raise ValueError(Errors.SE202(file=file, error=error)) from error

@@ -131,7 +131,9 @@ def _forward(
         torch.from_numpy(rows).to(shim.device)
         for rows in (windows.piece_rows, windows.cls_rows)
     )
-    hidden = torch.cat(outputs) if len(outputs) != 1 else outputs[0]
+    width = shim.network.config.hidden_size
+    nothing = torch.zeros((0, width), device=shim.device)
+    hidden = outputs[0] if len(outputs) == 1 else torch.cat([nothing, *outputs])
 
     def states_of(rows: Tensor) -> Any:
         return torch2xp(hidden.detach().index_select(0, rows).float())

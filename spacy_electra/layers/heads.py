@@ -50,10 +50,15 @@ def RTD(encoder: EncoderModel) -> RTDModel:
         _forward,
         init=_initialize,
         layers=[encoder],
-        refs={"encoder": encoder},
         attrs={"piece_counts": None},
         shims=[ElectraShim(_run, precision), ElectraShim(_run, precision)],
     )
+
+
+def encoder_of(model: RTDModel) -> EncoderModel:
+    """The encoder below the head."""
+    # Not a reference: Thinc's copy() loses those.
+    return model.layers[0]
 
 
 def head_shim(model: RTDModel) -> ElectraShim:
@@ -85,12 +90,12 @@ def _run(network: ReplacedTokenHead, states: Tensor) -> Tensor:
 
 
 def _initialize(model: RTDModel, X: Any = None, Y: Any = None) -> None:
-    model.get_ref("encoder").initialize()
+    encoder_of(model).initialize()
     _initialize_head(model)
 
 
 def _initialize_head(model: RTDModel) -> None:
-    source = model.get_ref("encoder").attrs["source"]
+    source = encoder_of(model).attrs["source"]
     with torch.random.fork_rng(devices=[]):
         network, report = read_model_with_report(
             ElectraForPreTraining, resolve_source(source)
@@ -104,7 +109,7 @@ def _initialize_head(model: RTDModel) -> None:
 def _forward(
     model: RTDModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats1d], Callable[[list[Floats1d]], list[Doc]]]:
-    encoder: EncoderModel = model.get_ref("encoder")
+    encoder = encoder_of(model)
     encoded, backprop_encoder = encoder(docs, is_train)
     shim = load_head(model)
     states = xp2torch(encoded.states, requires_grad=is_train, device=shim.device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import safetensors.torch
@@ -120,6 +121,25 @@ class ElectraShim(PyTorchShim):
             )
             weight.data = xp2torch(changed, requires_grad=True, device=weight.device)
             weight.grad = None
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Use other weights for a while, for instance an optimizer's averages.
+
+        Args:
+            params: By the keys that ``finish_update`` gives to the optimizer.
+        """
+        kept: list[tuple[nn.Parameter, Tensor]] = []
+        for name, weight in [] if self.is_empty else self.network.named_parameters():
+            if (self.id, name) in params:
+                kept.append((weight, weight.data))
+                other = xp2torch(params[self.id, name], device=weight.device)
+                weight.data = other.detach().clone()
+        try:
+            yield
+        finally:
+            for weight, data in kept:
+                weight.data = data
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the network, if there is one."""

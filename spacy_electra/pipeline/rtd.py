@@ -18,7 +18,7 @@ from thinc.types import Floats1d
 
 from ..errors import Errors
 from ..layers.encoder import load_encoder
-from ..layers.heads import RTDModel
+from ..layers.heads import RTDModel, encoder_of
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
 from .rtd_pretraining import RTDPretraining, RTDPretrainingSettings, count_pieces
@@ -256,7 +256,7 @@ class ElectraRTD(TrainablePipe):
             )
 
     def _count(self, docs: Sequence[Doc]) -> NDArray[np.int64]:
-        tokenizer = load_encoder(self.model.get_ref("encoder")).tokenizer
+        tokenizer = load_encoder(encoder_of(self.model)).tokenizer
         assert tokenizer is not None
         counts = count_pieces([doc.text for doc in docs], tokenizer)
         self.model.attrs["piece_counts"] = counts

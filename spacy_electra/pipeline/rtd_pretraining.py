@@ -15,7 +15,7 @@ from torch import Tensor
 from ..checkpoints import resolve_source
 from ..errors import Errors
 from ..layers.encoder import load_encoder, packed_batches
-from ..layers.heads import RTDModel, generator_shim, load_head
+from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast
 from ..pretraining.evaluation import Evaluation, evaluate
@@ -80,7 +80,7 @@ class RTDPretraining:
         counts: NDArray[np.int64],
     ) -> None:
         self.settings = settings
-        self.encoder = model.get_ref("encoder")
+        self.encoder = encoder_of(model)
         self.step = 0
         shim = load_encoder(self.encoder)
         assert shim.tokenizer is not None
@@ -175,7 +175,7 @@ def load_generator(
         ValueError: If its embeddings do not fit those of the encoder.
     """
     shim = generator_shim(model)
-    encoder = load_encoder(model.get_ref("encoder"))
+    encoder = load_encoder(encoder_of(model))
     config = encoder.network.config
     if shim.is_empty:
         folder = _generator_folder(model, settings)
@@ -197,7 +197,7 @@ def _generator_folder(model: RTDModel, settings: RTDPretrainingSettings) -> Path
     if settings.generator is not None:
         return resolve_source(settings.generator)
     try:
-        beside = resolve_source(model.get_ref("encoder").attrs["source"])
+        beside = resolve_source(encoder_of(model).attrs["source"])
     except FileNotFoundError:
         # A saved pipeline may be where its source is not.
         return None

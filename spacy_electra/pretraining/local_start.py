@@ -30,11 +30,13 @@ def apply_local_start(
     attention has found the neighbours, which at small budgets never happens. Here the
     position embeddings begin as Fourier features with linearly spaced frequencies,
 
-        w_f = pi (f + 1/2) / (E / 2),   sin(w_f p) | cos(w_f p),
+        w_f = pi (f + 1/2) / (E / 2),   sin(w_f p), cos(w_f p),
 
-    the projection to the hidden size begins as the identity on its first E rows, and
-    in the first layer each head's keys are (sin, cos) pairs of the position and its
-    queries the same pairs rotated by w_f o, so that the score of a head is
+    a pair for each frequency, in an order of which every beginning is spread evenly
+    over the whole range, so that a generator narrower than the embeddings keeps enough
+    of them. The projection to the hidden size begins as the identity on its first E
+    rows, and in the first layer each head's keys are (sin, cos) pairs of the position
+    and its queries the same pairs rotated by w_f o, so that the score of a head is
 
         s^2 sum_f cos(w_f (p + o - p')),
 
@@ -58,7 +60,7 @@ def apply_local_start(
         )
         positions = embeddings.position_embeddings.weight
         angles = torch.outer(torch.arange(len(positions)).float(), frequencies)
-        features = torch.cat([angles.sin(), angles.cos()], dim=1)
+        features = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
         positions.zero_()
         positions[:, : features.shape[1]] = POSITION_AMPLITUDE * features
         if isinstance(encoder.embeddings_project, nn.Linear):
@@ -70,38 +72,38 @@ def apply_local_start(
     variance = WORD_DEVIATION**2 + POSITION_AMPLITUDE**2 / 2
     variance += encoder.config.initializer_range**2
     amplitude = POSITION_AMPLITUDE / math.sqrt(variance)
-    # A generator narrower than the embeddings keeps only the first features.
-    available = min(width, encoder.config.hidden_size)
+    # An encoder narrower than the embeddings keeps only the first features.
+    pairs = min(width, encoder.config.hidden_size) // 2
     for layer in list(encoder.encoder.layers)[:layers]:
         attention = layer.attention
         assert isinstance(attention, SelfAttention)
-        _look_at_offsets(attention, width, available, amplitude, offsets, largest_logit)
+        _look_at_offsets(
+            attention, frequencies[:pairs], amplitude, offsets, largest_logit
+        )
 
 
 def fourier_frequencies(embedding_size: int) -> torch.Tensor:
     """Frequencies of the position features, float [E // 2], in radians a position."""
     half = embedding_size // 2
-    return math.pi * (torch.arange(half).float() + 0.5) / half
+    bits = max(1, (half - 1).bit_length())
+    # Counting with the bits reversed (van der Corput, 1935) halves every gap in turn.
+    reversed_bits = (int(f"{f:0{bits}b}"[::-1], 2) for f in range(2**bits))
+    order = torch.tensor([f for f in reversed_bits if f < half])
+    return math.pi * (order.float() + 0.5) / half
 
 
 def _look_at_offsets(
     attention: SelfAttention,
-    width: int,
-    available: int,
+    frequencies: torch.Tensor,
     amplitude: float,
     offsets: tuple[int, ...],
     largest_logit: float,
 ) -> None:
     """Set queries and keys of a layer: one offset a head."""
-    half = width // 2
-    frequencies = fourier_frequencies(width)
     head_width = attention.head_width
-    # Only pairs whose cosine column is there as well.
-    usable = max(0, min(half, available - half))
-    count = min(head_width // 2, usable)
+    count = min(head_width // 2, len(frequencies))
     if count == 0:
         return
-    chosen = torch.linspace(0, usable - 1, count).round().long()
     # count * (scale * amplitude)^2 / sqrt(head_width) = largest_logit
     scale = math.sqrt(largest_logit * math.sqrt(head_width) / count) / amplitude
     hidden = attention.output.weight.shape[0]
@@ -109,17 +111,17 @@ def _look_at_offsets(
     pairs = torch.arange(count)
     for head, offset in enumerate(offsets[: attention.heads]):
         rows = slice(head * head_width, (head + 1) * head_width)
-        angle = frequencies[chosen] * offset
+        angle = frequencies[:count] * offset
         query_rows = torch.zeros(head_width, hidden)
         key_rows = torch.zeros(head_width, hidden)
         sine, cosine = 2 * pairs, 2 * pairs + 1
-        key_rows[sine, chosen] = scale
-        key_rows[cosine, chosen + half] = scale
+        key_rows[sine, sine] = scale
+        key_rows[cosine, cosine] = scale
         # sin(a + b) and cos(a + b) from sin a and cos a: the query stands at p + o.
-        query_rows[sine, chosen] = scale * angle.cos()
-        query_rows[sine, chosen + half] = scale * angle.sin()
-        query_rows[cosine, chosen + half] = scale * angle.cos()
-        query_rows[cosine, chosen] = -scale * angle.sin()
+        query_rows[sine, sine] = scale * angle.cos()
+        query_rows[sine, cosine] = scale * angle.sin()
+        query_rows[cosine, cosine] = scale * angle.cos()
+        query_rows[cosine, sine] = -scale * angle.sin()
         with torch.no_grad():
             query[rows] = query_rows
             key[rows] = key_rows

@@ -221,7 +221,7 @@ class Trainer:
         losses.total.backward()
         limit = settings.optimizer.grad_clip or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit)
-        if not bool(torch.isfinite(norm)):
+        if not bool(torch.isfinite(norm + losses.total.detach())):
             raise FloatingPointError(
                 Errors.SE413(step=self.step, mlm=losses.mlm, rtd=losses.rtd)
             )

@@ -29,7 +29,7 @@ OPTIONS = [
     {"strip_accents": True, "do_lower_case": False},
     {"tokenize_chinese_chars": False},
     {"do_basic_tokenize": False},
-    {"never_split": ["UNaffable", "don't"]},
+    {"never_split": ["UNaffable", "don't"], "do_lower_case": False},
 ]
 
 
@@ -103,6 +103,15 @@ def test_options_equal_the_slow_tokenizer(tokenizer, tmp_path, options):
         "It isn't easy: the river floods the valley.",
     ):
         assert ours.tokenize(text) == slow.tokenize(text)
+
+
+def test_never_split_keeps_case_where_the_rest_is_lower_cased(tokenizer):
+    vocab = {**tokenizer.vocab, "McX": tokenizer.vocab_size}
+    ours = ElectraTokenizer(vocab, never_split=["McX"])
+    assert ours.tokenize("The McX, not mcx") == [
+        *["the", "McX", ",", "not"],
+        *ours.tokenize("mcx"),
+    ]
 
 
 def test_saved_options_come_back(tokenizer, tmp_path):

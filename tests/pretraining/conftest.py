@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from spacy_electra.pretraining.settings import PretrainingSettings
+from spacy_electra.pretraining.shards import write_shards
+from spacy_electra.tokenization.vocabulary import train_vocabulary
+
+SUBJECTS = ("the cat", "the dog", "a bird", "my friend", "the old man", "she")
+VERBS = ("sees", "likes", "follows", "hears", "feeds", "finds")
+PLACES = ("in the house", "on the hill", "near the river", "at night", "every day")
+
+
+def grammar_documents(number, sentences=8, seed=0):
+    """Texts of a small grammar: enough to learn from in seconds."""
+    random = np.random.default_rng(seed)
+    for _ in range(number):
+        yield " ".join(
+            f"{random.choice(SUBJECTS)} {random.choice(VERBS)} "
+            f"{random.choice(SUBJECTS)} {random.choice(PLACES)} ."
+            for _ in range(sentences)
+        )
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    documents = list(grammar_documents(120))
+    tokenizer = train_vocabulary(documents, vocab_size=70)
+    path = tmp_path_factory.mktemp("shards")
+    return write_shards(documents, tokenizer, path, held_out_every=10)
+
+
+@pytest.fixture
+def settings_for(shards):
+    """Settings of a run of seconds; sections may be changed."""
+
+    def make(dropout=0.1, **sections):
+        config = {
+            "data": {"shards": str(shards.path), "length": 32, "batch_size": 8},
+            "model": {
+                "size": "tiny",
+                "discriminator": {
+                    "num_hidden_layers": 2,
+                    "hidden_size": 64,
+                    "embedding_size": 32,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 64,
+                    "max_position_embeddings": 64,
+                    "hidden_dropout_prob": dropout,
+                    "attention_probs_dropout_prob": dropout,
+                },
+                "generator_fraction": 0.5,
+                "words": "random",
+            },
+            "training": {
+                "max_steps": 12,
+                "report_every": 4,
+                "evaluate_every": 4,
+                "evaluate_sequences": 16,
+                "save_every": 4,
+                "precision": "fp32",
+            },
+            "optimizer": {"name": "adamw", "warmup_steps": 2},
+        }
+        for name, values in sections.items():
+            config[name] = {**config.get(name, {}), **values}
+        return PretrainingSettings.from_dict(config)
+
+    return make

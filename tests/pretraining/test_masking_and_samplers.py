@@ -1,0 +1,123 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_electra.models import PackedBatch
+from spacy_electra.pretraining.masking import Masking
+from spacy_electra.pretraining.sampler import (
+    FrequencySampler,
+    GeneratorSampler,
+    MixtureSampler,
+    UnigramSampler,
+)
+
+CLS, SEP, MASK = 1, 2, 3
+MASKING = Masking(mask_id=MASK, special_ids=(0, CLS, SEP, MASK))
+
+
+def random_with(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch_of(lengths):
+    torch.manual_seed(0)
+    return PackedBatch.from_sequences(
+        [
+            torch.cat(
+                [torch.tensor([CLS]), torch.randint(4, 99, (n,)), torch.tensor([SEP])]
+            )
+            for n in lengths
+        ]
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+)
+def test_masking_takes_its_share_of_each_sequence(lengths, seed):
+    batch = batch_of(lengths)
+    masked = MASKING(batch, random_with(seed))
+    assert (masked.rows.diff() > 0).all()
+    assert torch.equal(masked.originals, batch.input_ids[masked.rows])
+    assert not torch.isin(masked.originals, torch.tensor(MASKING.special_ids)).any()
+    changed = (masked.batch.input_ids != batch.input_ids).nonzero().squeeze(-1)
+    assert (masked.batch.input_ids[changed] == MASK).all()
+    assert torch.isin(changed, masked.rows).all()
+    start = 0
+    for n in lengths:
+        inside = ((masked.rows >= start) & (masked.rows < start + n + 2)).sum()
+        assert inside == min(n, max(1, round(n * 0.15)))
+        start += n + 2
+
+
+def test_share_of_masked_places():
+    masked = MASKING(batch_of([1000] * 20), random_with(0))
+    share = (masked.batch.input_ids[masked.rows] == MASK).float().mean()
+    assert share == pytest.approx(0.85, abs=0.02)
+
+
+def test_masking_is_a_function_of_its_seed():
+    batch = batch_of([30, 20])
+    a, b, c = (MASKING(batch, random_with(seed)) for seed in (5, 5, 6))
+    assert torch.equal(a.batch.input_ids, b.batch.input_ids)
+    assert not torch.equal(a.batch.input_ids, c.batch.input_ids)
+
+
+def test_generator_sampler_follows_the_softmax():
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0]).expand(40_000, -1)
+    drawn = GeneratorSampler()(torch.zeros(40_000).long(), logits, 0.0, random_with(0))
+    found = torch.bincount(drawn, minlength=4) / 40_000
+    torch.testing.assert_close(found, logits[0].softmax(0), atol=0.01, rtol=0)
+
+
+def test_temperature_sharpens():
+    logits = torch.tensor([0.0, 1.0]).expand(10_000, -1)
+    originals = torch.zeros(10_000).long()
+    cold = GeneratorSampler(0.1)(originals, logits, 0.0, random_with(0))
+    warm = GeneratorSampler(10.0)(originals, logits, 0.0, random_with(0))
+    assert cold.float().mean() > 0.99
+    assert warm.float().mean() == pytest.approx(0.52, abs=0.03)
+
+
+def test_unigram_sampler_follows_the_counts():
+    counts = torch.tensor([0, 10, 30, 60])
+    drawn = UnigramSampler(counts)(
+        torch.zeros(40_000).long(), torch.zeros(40_000, 4), 0.0, random_with(0)
+    )
+    found = torch.bincount(drawn, minlength=4) / 40_000
+    torch.testing.assert_close(found, counts / 100, atol=0.01, rtol=0)
+
+
+def test_frequency_sampler_keeps_kind_and_frequency():
+    counts = 10**6 // torch.arange(1, 2001)  # Zipf
+    counts[:5] = 0
+    continues = torch.arange(2000) % 3 == 0
+    sampler = FrequencySampler(counts, continues)
+    originals = torch.arange(100, 1500).repeat(20)
+    drawn = sampler(originals, torch.zeros(len(originals), 1), 0.0, random_with(0))
+    assert torch.equal(continues[drawn], continues[originals])
+    assert (counts[drawn] > 0).all()
+    ratio = (counts[drawn].double().log() - counts[originals].double().log()).abs()
+    assert ratio.median() < 1.0
+    assert (drawn != originals).float().mean() > 0.95
+
+
+def test_mixture_goes_from_weak_to_strong():
+    class Constant:
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, originals, logits, progress, random):
+            return torch.full_like(originals, self.value)
+
+    mixture = MixtureSampler(
+        Constant(0), Constant(1), start=0.1, end=0.9, rise_from=0.2, rise_to=0.6
+    )
+    originals = torch.zeros(20_000).long()
+    for progress, share in ((0.0, 0.1), (0.2, 0.1), (0.4, 0.5), (0.6, 0.9), (1.0, 0.9)):
+        assert mixture.strong_share(progress) == pytest.approx(share)
+        drawn = mixture(originals, torch.zeros(20_000, 1), progress, random_with(0))
+        assert drawn.float().mean() == pytest.approx(share, abs=0.01)

@@ -1,0 +1,127 @@
+import pytest
+import torch
+
+from spacy_electra.models import (
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ElectraForPreTraining,
+    PackedBatch,
+)
+from spacy_electra.pretraining.masking import Masking
+from spacy_electra.pretraining.objective import ReplacedTokenDetection
+from spacy_electra.pretraining.sampler import GeneratorSampler, UnigramSampler
+
+CONFIG = ElectraConfig(
+    vocab_size=60,
+    embedding_size=16,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=40,
+    max_position_embeddings=64,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
+
+
+def objective(sampler=None, **options):
+    torch.manual_seed(0)
+    return ReplacedTokenDetection(
+        ElectraForMaskedLM(CONFIG.generator(0.5)),
+        ElectraForPreTraining(CONFIG),
+        Masking(mask_id=3, special_ids=(0, 1, 2, 3)),
+        sampler or GeneratorSampler(),
+        **options,
+    )
+
+
+def batch():
+    torch.manual_seed(1)
+    return PackedBatch.from_sequences(
+        [torch.randint(4, 60, (length,)) for length in (20, 30, 30)]
+    )
+
+
+def random():
+    return torch.Generator().manual_seed(0)
+
+
+class Same:
+    """A sampler that puts back what stood there."""
+
+    def __call__(self, originals, logits, progress, random):
+        return originals
+
+
+def test_sample_equal_to_the_original_counts_as_original():
+    corrupted = objective(Same()).corrupt(batch(), 0.0, random())
+    assert torch.equal(corrupted.batch.input_ids, batch().input_ids)
+    assert not corrupted.labels.any()
+
+
+def test_labels_are_where_pieces_differ_and_only_at_masked_places():
+    corrupted = objective(UnigramSampler(torch.ones(60))).corrupt(
+        batch(), 0.0, random()
+    )
+    differ = corrupted.batch.input_ids != batch().input_ids
+    assert torch.equal(corrupted.labels, differ)
+    assert torch.isin(differ.nonzero().squeeze(-1), corrupted.rows).all()
+    assert differ.any()
+
+
+def test_total_is_the_weighted_sum():
+    losses = objective(rtd_weight=50.0)(batch(), 0.0, random())
+    torch.testing.assert_close(losses.total.detach(), losses.mlm + 50 * losses.rtd)
+
+
+def test_discriminator_sends_no_gradient_to_the_generator():
+    task = objective(rtd_weight=50.0)
+    scores = task.discriminator.forward_packed(
+        task.corrupt(batch(), 0.0, random()).batch
+    )
+    scores.sum().backward()
+    shared = set(task.discriminator.electra.embeddings.parameters())
+    for parameter in task.generator.parameters():
+        if parameter not in shared:
+            assert parameter.grad is None
+
+
+def test_embeddings_are_shared():
+    task = objective()
+    words = task.discriminator.electra.embeddings.word_embeddings.weight
+    assert task.generator.electra.embeddings.word_embeddings.weight is words
+    assert task.generator.head.decoder.weight is words
+
+
+def test_losses_are_those_of_the_definition():
+    task = objective()
+    losses = task(batch(), 0.0, random())
+    corrupted = task.corrupt(batch(), 0.0, random())
+    scores = task.discriminator.forward_packed(corrupted.batch)
+    p = scores.sigmoid()
+    expected = -torch.where(corrupted.labels, p, 1 - p).log().mean()
+    torch.testing.assert_close(losses.rtd, expected.detach())
+    probability = corrupted.logits.softmax(-1)[
+        torch.arange(len(corrupted.rows)), corrupted.originals
+    ]
+    torch.testing.assert_close(losses.mlm, -probability.log().mean().detach())
+
+
+def test_warm_up_trains_the_encoder_as_a_masked_language_model():
+    task = objective(mlm_warmup=0.5)
+    task(batch(), 0.4, random()).total.backward()
+    assert task.discriminator.electra.encoder.layers[1].attention.qkv.weight.grad.any()
+    assert task.discriminator.head.score.weight.grad is None
+    task.zero_grad()
+    task(batch(), 0.5, random()).total.backward()
+    assert task.discriminator.head.score.weight.grad.any()
+
+
+def test_correction_adds_its_weight():
+    plain = objective(mlm_warmup=0.5)(batch(), 0.9, random())
+    corrected = objective(mlm_warmup=0.5, correction_weight=2.0)
+    losses = corrected(batch(), 0.9, random())
+    torch.testing.assert_close(losses.rtd, plain.rtd)
+    # A new head over 60 pieces knows nothing: its cross-entropy is near log 60.
+    added = (losses.total - plain.total).item()
+    assert added == pytest.approx(2 * 4.09, rel=0.05)
