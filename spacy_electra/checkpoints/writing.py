@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..models.pretrained import PretrainedModel
 from .names import to_hugging_face
@@ -48,7 +48,8 @@ def write_model(
     }
     replace(model.config, extra=extra).save_pretrained(folder)
     partial = folder / (WEIGHTS + ".part")
-    save_file(plain, partial, metadata={"format": "pt"})
+    # Not save_file, whose files nobody else may read, however the umask stands.
+    partial.write_bytes(save(plain, metadata={"format": "pt"}))
     os.replace(partial, folder / WEIGHTS)
 
 

@@ -249,9 +249,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vocab_size": 8192,
         "embedding_size": 128,
         "hidden_size": 256,
-        "num_hidden_layers": 6,
+        "num_hidden_layers": 4,
         "num_attention_heads": 4,
-        "intermediate_size": 768,
+        "intermediate_size": 1024,
+        "max_position_embeddings": 256,
     },
     "small": {},
     "base": {
