@@ -149,3 +149,7 @@ class Errors(_Message):
         "Loss or gradient at step {step} is not finite (MLM loss {mlm}, RTD loss "
         "{rtd}). The last checkpoint is whole: resume it with a lower learning rate."
     )
+    SE450 = (
+        "{path} has neither a result nor a checkpoint to export. Give the output "
+        "folder of `python -m spacy electra pretrain`."
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .demo import demo
+from .export import export
 from .prepare import prepare
 from .pretrain import pretrain
 from .vocab import vocab
@@ -14,6 +16,8 @@ app = typer.Typer(
     help="Pretrain ELECTRA and mark words that do not belong.",
     no_args_is_help=True,
 )
+app.command("demo")(demo)
+app.command("export")(export)
 app.command("vocab")(vocab)
 app.command("prepare")(prepare)
 # The config's settings are options too, and typer does not know them.

@@ -17,9 +17,9 @@ try:
 except ImportError:  # torch before 2.10
     varlen_attn = None  # type: ignore[assignment]
 
-# On a CPU in bf16, matrix products with an explicit softmax beat the fused kernel up
-# to this length; with gradients by a factor of three or more (benchmarks/attention.py).
-LONGEST_EXPLICIT = 256
+# On a CPU, matrix products with an explicit softmax beat the fused kernel up to this
+# length, with and without gradients (benchmarks/attention.py).
+LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
 
 
 class SelfAttention(nn.Module):
@@ -63,25 +63,17 @@ class SelfAttention(nn.Module):
         weights = None
         if _takes_any_lengths(projected, layout):
             context = self._varlen(projected, layout)
-        elif layout.eager or self._explicit_is_faster(projected, layout):
+        elif layout.eager:
             contexts = []
             for segment in layout.segments:
-                part, weights = self._explicit(projected, segment, layout, layer)
+                part, weights = self._eager(projected, segment, layout, layer)
                 contexts.append(part)
             context = _join(contexts, like=hidden)
         else:
-            fused = [self._fused(projected, s, layout) for s in layout.segments]
-            context = _join(fused, like=hidden)
+            parts = [self._attend(projected, s, layout) for s in layout.segments]
+            context = _join(parts, like=hidden)
         attended = self.dropout(self.output(context))
         return self.norm(hidden + attended), weights
-
-    def _explicit_is_faster(self, projected: Tensor, layout: AttentionLayout) -> bool:
-        return (
-            projected.device.type == "cpu"
-            and projected.dtype == torch.bfloat16
-            and projected.requires_grad
-            and layout.longest <= LONGEST_EXPLICIT
-        )
 
     def _split(self, projected: Tensor, segment: Segment) -> tuple[Tensor, ...]:
         """Queries, keys and values of a segment, each [count, heads, length, d]."""
@@ -97,18 +89,25 @@ class SelfAttention(nn.Module):
     def _dropout_probability(self) -> float:
         return self.attention_dropout if self.training else 0.0
 
-    def _fused(
+    def _attend(
         self, projected: Tensor, segment: Segment, layout: AttentionLayout
     ) -> Tensor:
+        """Attention of a segment by whatever is fastest for it, as rows [n, H]."""
         query, key, value = self._split(projected, segment)
-        context = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=layout.bias,
-            dropout_p=self._dropout_probability(),
-            is_causal=layout.causal,
-        )
+        dropout = self._dropout_probability()
+        if layout.bias is None and _explicit_is_faster(projected, segment):
+            context = explicit_attention(
+                query, key, value, dropout=dropout, causal=layout.causal
+            )
+        else:
+            context = F.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=layout.bias,
+                dropout_p=dropout,
+                is_causal=layout.causal,
+            )
         return self._merge(context)
 
     def _varlen(self, projected: Tensor, layout: AttentionLayout) -> Tensor:
@@ -129,7 +128,7 @@ class SelfAttention(nn.Module):
         assert isinstance(context, Tensor)
         return context.reshape(-1, self.heads * self.head_width)
 
-    def _explicit(
+    def _eager(
         self,
         projected: Tensor,
         segment: Segment,
@@ -144,8 +143,7 @@ class SelfAttention(nn.Module):
         if layout.bias is not None:
             scores = scores + layout.bias.to(scores.dtype)
         if layout.causal:
-            later = scores.new_full(scores.shape[-2:], -math.inf).triu(1)
-            scores = scores + later
+            scores = scores + _later(scores)
         # The kernel computes in fp32 and rounds its result to the scores' precision.
         weights = torch.softmax(scores, dim=-1)
         weights = F.dropout(weights, self.attention_dropout, self.training)
@@ -170,6 +168,50 @@ class SelfAttention(nn.Module):
             scaled = key / math.sqrt(self.head_width)
             scores = scores + torch.einsum("bhrd,lrd->bhlr", scaled, embedded)
         return scores
+
+
+def explicit_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    dropout: float = 0.0,
+    causal: bool = False,
+) -> Tensor:
+    """Attention by batched matrix products and a softmax.
+
+    Args:
+        query: float [B, heads, length, d], of any strides.
+        key: Likewise.
+        value: Likewise.
+        dropout: Share of attention weights to drop.
+        causal: Whether a piece sees only those before it and itself.
+
+    Returns:
+        float [B, heads, length, d].
+    """
+    count, heads, length, width = query.shape
+    shape = (count * heads, length, width)
+    query, key, value = (part.reshape(shape) for part in (query, key, value))
+    scores = torch.bmm(query / math.sqrt(width), key.transpose(1, 2))
+    if causal:
+        scores = scores + _later(scores)
+    # The kernel computes in fp32 and rounds its result to the scores' precision.
+    weights = torch.softmax(scores, dim=-1)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return torch.bmm(weights, value).view(count, heads, length, width)
+
+
+def _explicit_is_faster(projected: Tensor, segment: Segment) -> bool:
+    return projected.device.type == "cpu" and segment.length <= LONGEST_EXPLICIT.get(
+        projected.dtype, 0
+    )
+
+
+def _later(scores: Tensor) -> Tensor:
+    """Minus infinity where the key stands behind the query, 0 elsewhere."""
+    return scores.new_full(scores.shape[-2:], -math.inf).triu(1)
 
 
 def _join(contexts: list[Tensor], like: Tensor) -> Tensor:

@@ -1,0 +1,119 @@
+"""How well `electra_rtd` finds words that were swapped for words of like frequency.
+
+No generator made this test: in held-out sentences a tenth of the words give way to
+random words about as frequent, so only the context can tell.
+
+    python benchmarks/rtd_detection.py corpus/shards/held_out.jsonl CORPUS
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import spacy
+import typer
+from machine import write_result
+from spacy.tokens import Doc
+from wasabi import msg
+
+from spacy_electra.pretraining.corpus import read_documents
+from spacy_electra.pretraining.metrics import detection
+
+FEWEST_OCCURRENCES = 5
+FEWEST_WORDS = 8
+# A word's stand-in is drawn from the ranks this share above and below its own.
+RANK_SPREAD = 0.1
+
+
+class WordSwaps:
+    """Swaps words for others of like frequency.
+
+    Args:
+        counts: How often each lower-case word occurs.
+        seed: Decides on places and stand-ins.
+    """
+
+    def __init__(self, counts: Counter[str], seed: int) -> None:
+        self.words = [w for w, n in counts.most_common() if n >= FEWEST_OCCURRENCES]
+        self.rank = {word: rank for rank, word in enumerate(self.words)}
+        self.random = np.random.default_rng(seed)
+
+    def is_known(self, text: str) -> bool:
+        """Whether a token is a word that has stand-ins."""
+        return text.isalpha() and text.lower() in self.rank
+
+    def stand_in(self, text: str) -> str:
+        """Another word about as frequent, capitalized alike."""
+        rank = self.rank[text.lower()]
+        reach = max(5, round(rank * RANK_SPREAD))
+        near = self.words[max(0, rank - reach) : rank + reach + 1]
+        word = str(self.random.choice([w for w in near if w != text.lower()]))
+        return word.title() if text.istitle() else word
+
+    def swap(self, doc: Doc, share: float) -> tuple[Doc, np.ndarray, np.ndarray]:
+        """A Doc with stand-ins, where they are, and which tokens are words.
+
+        Returns:
+            The Doc; bool [n] for swapped tokens; bool [n] for words.
+        """
+        known = np.array([self.is_known(token.text) for token in doc])
+        number = max(1, round(known.sum() * share))
+        places = self.random.choice(np.flatnonzero(known), number, replace=False)
+        words = [token.text for token in doc]
+        for place in places.tolist():
+            words[place] = self.stand_in(words[place])
+        spaces = [bool(token.whitespace_) for token in doc]
+        swapped = np.zeros(len(doc), dtype=bool)
+        swapped[places] = True
+        return Doc(doc.vocab, words=words, spaces=spaces), swapped, known
+
+
+def main(
+    held_out: Path = typer.Argument(..., help="Held-out documents, .jsonl or .txt"),
+    corpus: Path = typer.Argument(..., help="Text to count words in"),
+    model: str = typer.Option("en_tiny", help="Checkpoint, as `source`"),
+    sentences: int = typer.Option(3000, help="Most sentences to test on"),
+    share: float = typer.Option(0.1, help="Share of words to swap"),
+    threshold: float = typer.Option(0.5, help="Probability from which a word counts"),
+    seed: int = typer.Option(0, help="Of places and stand-ins"),
+) -> None:
+    """Swap words, score them, print and write AUC, precision and recall."""
+    tokenizing = spacy.blank("en")
+    counts: Counter[str] = Counter()
+    for number, text in enumerate(read_documents(corpus)):
+        if number % 10 == 0:
+            counts.update(w for w in text.lower().split() if w.isalpha())
+    swaps = WordSwaps(counts, seed)
+    tokenizing.add_pipe("sentencizer")
+    tested: list[Doc] = []
+    # Documents in turn, so that a novel does not fill the test.
+    for text in (line[:20_000] for line in read_documents(held_out)):
+        found = [s.as_doc() for s in tokenizing(text).sents]
+        tested += [
+            s for s in found if sum(map(swaps.is_known, map(str, s))) >= FEWEST_WORDS
+        ]
+    order = np.random.default_rng(seed).permutation(len(tested))[:sentences]
+    cases = [swaps.swap(tested[index], share) for index in order]
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": model}}})
+    docs = nlp.pipe(doc.text for doc, _, _ in cases)
+    scores, labels = [], []
+    for scored, (doc, swapped, known) in zip(docs, cases, strict=True):
+        by_start = {t.idx: t._.rtd_score for t in scored}
+        values = np.array([by_start.get(t.idx, np.nan) for t in doc])
+        judged = known & ~np.isnan(values)
+        scores.append(values[judged])
+        labels.append(swapped[judged])
+    figures = detection(np.concatenate(scores), np.concatenate(labels), threshold)
+    msg.divider(f"Swapped words, {model}: {len(cases)} sentences")
+    msg.table({name: f"{value:.4f}" for name, value in vars(figures).items()})
+    settings = {"model": model, "sentences": len(cases), "share": share, "seed": seed}
+    settings["words"] = int(sum(map(len, labels)))
+    file = write_result("rtd_detection", {**settings, **vars(figures)})
+    msg.good(f"Wrote {file}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

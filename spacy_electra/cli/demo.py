@@ -1,0 +1,91 @@
+"""`python -m spacy electra demo`: ten sentences, and the words that do not belong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from spacy.tokens import Doc
+from wasabi import msg
+
+from ..checkpoints.source import ASSETS
+from ..pipeline.heat import FAINTEST, heat_colour, render_heat
+
+SENTENCES = ASSETS / "demo" / "sentences.jsonl"
+
+
+def demo(
+    output: Path = typer.Option(Path("demo.html"), help="Where the page goes"),
+    source: str = typer.Option("en_tiny", help="Checkpoint of the encoder"),
+    threshold: float = typer.Option(0.5, help="Score from which a word is marked"),
+) -> None:
+    """Mark the words that do not belong in ten sentences of Wikipedia.
+
+    In seven of them somebody put another word in the place of one.
+    """
+    nlp = spacy.blank("en")
+    encoder = {"source": source}
+    config = {"threshold": threshold, "model": {"encoder": encoder}}
+    nlp.add_pipe("electra_rtd", config=config)
+    rows = list(srsly.read_jsonl(SENTENCES))
+    docs = list(nlp.pipe(row["text"] for row in rows))
+    Console().print(_table(docs, rows))
+    titles = [_what_was_replaced(row, doc) for row, doc in zip(rows, docs, strict=True)]
+    output.write_text(render_heat(docs, titles=titles), encoding="utf8")
+    print(_summary(docs, rows))
+    msg.good(f"The same as a page: {output.resolve()}")
+
+
+def _table(docs: list[Doc], rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="electra_rtd: the redder, the less a word belongs", expand=True)
+    table.add_column("Sentence", ratio=3)
+    table.add_column("Marked", ratio=1)
+    table.add_column("Replaced", ratio=1)
+    for doc, row in zip(docs, rows, strict=True):
+        marked = Text("\n").join(
+            _coloured(f"{token.text} {token._.rtd_score:.2f}", token._.rtd_score)
+            for token in doc
+            if token._.is_replaced
+        )
+        table.add_row(_heat(doc), marked, _what_was_replaced(row, doc))
+    return table
+
+
+def _heat(doc: Doc) -> Text:
+    text = Text()
+    for token in doc:
+        text.append_text(_coloured(token.text, token._.rtd_score))
+        text.append(token.whitespace_)
+    return text
+
+
+def _coloured(text: str, score: float) -> Text:
+    if score < FAINTEST:
+        return Text(text)
+    return Text(text, style=f"black on {heat_colour(score)}")
+
+
+def _what_was_replaced(row: dict[str, Any], doc: Doc) -> str:
+    swaps = [
+        f"{swap['original']} → {doc.text[swap['start'] : swap['end']]}"
+        for swap in row["replaced"]
+    ]
+    return ", ".join(swaps) or "nothing"
+
+
+def _summary(docs: list[Doc], rows: list[dict[str, Any]]) -> str:
+    """How many replaced words are marked, and how many others."""
+    found = replaced = mistaken = 0
+    for doc, row in zip(docs, rows, strict=True):
+        starts = {swap["start"] for swap in row["replaced"]}
+        marks = {token.idx for token in doc if token._.is_replaced}
+        found += len(starts & marks)
+        replaced += len(starts)
+        mistaken += len(marks - starts)
+    return f"Marked {found} of {replaced} replaced words, and {mistaken} that belong."

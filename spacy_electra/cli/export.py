@@ -1,0 +1,21 @@
+"""`python -m spacy electra export`: a run's result as a source for pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from wasabi import msg
+
+from ..pretraining.export import export_run
+
+
+def export(
+    run: Path = typer.Argument(..., help="Folder of a pretraining run", exists=True),
+    output: Path = typer.Argument(..., help="Folder for the checkpoint"),
+    dtype: str = typer.Option("bf16", help="Precision on disk: bf16, fp16 or fp32"),
+) -> None:
+    """Write discriminator, generator and tokenizer of a run as one checkpoint."""
+    folder = export_run(run, output, dtype)
+    size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
+    msg.good(f"Wrote {folder} to {output} ({size / 1e6:.1f} MB, {dtype})")

@@ -1,0 +1,68 @@
+"""The configs that ship: they are filled, and `spacy train` runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+from spacy.cli.init_config import fill_config
+from spacy.tokens import DocBin
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FEW_STEPS = ("--training.max_steps", "4", "--training.eval_frequency", "2")
+
+TRAIN = [
+    "The river floods the valley every spring, and the farmers wait for it.",
+    "She walked slowly down the road, thinking of her brother and his ship.",
+    "In the laboratory the students measured how fast the stone was falling.",
+    "The council met in March to vote on the plan for a new railway station.",
+]
+
+
+def train_command(config, output, **paths):
+    overrides = [part for n, p in paths.items() for part in (f"--paths.{n}", str(p))]
+    command = [sys.executable, "-m", "spacy", "train", str(CONFIGS / config)]
+    command += ["--output", str(output), *overrides, *FEW_STEPS]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["pretrain_rtd.cfg", "finetune_rtd.cfg"])
+def test_config_is_filled(name, tmp_path):
+    before, after = fill_config(tmp_path / name, CONFIGS / name, silent=True)
+    assert before.to_str() == after.to_str()
+
+
+def test_pretraining_from_raw_text(tmp_path):
+    (tmp_path / "train.txt").write_text("\n\n".join(TRAIN * 4), encoding="utf8")
+    srsly.write_jsonl(tmp_path / "dev.jsonl", [{"text": text} for text in TRAIN])
+    log = train_command(
+        "pretrain_rtd.cfg",
+        tmp_path / "out",
+        train=tmp_path / "train.txt",
+        dev=tmp_path / "dev.jsonl",
+    )
+    assert "RTD_AUC" in log and "RTD_MLM_AC..." in log
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    scores = nlp.meta["performance"]
+    assert 0.0 <= scores["rtd_auc"] <= 1.0 and scores["rtd_mlm_loss"] > 0
+    doc = nlp(TRAIN[0])
+    assert all(0.0 <= token._.rtd_score <= 1.0 for token in doc)
+
+
+def test_fine_tuning_from_gold_spans(tmp_path):
+    blank = spacy.blank("en")
+    docs = DocBin()
+    for number, text in enumerate(TRAIN * 4):
+        doc = blank(text)
+        doc.spans["rtd"] = [doc[number % 5 : number % 5 + 1]]
+        docs.add(doc)
+    docs.to_disk(tmp_path / "gold.spacy")
+    gold = tmp_path / "gold.spacy"
+    log = train_command("finetune_rtd.cfg", tmp_path / "out", train=gold, dev=gold)
+    assert "RTD_F05" in log
+    scores = spacy.load(tmp_path / "out" / "model-best").meta["performance"]
+    assert scores["rtd_base_rate"] == pytest.approx(16 / 240, abs=0.01)
