@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
+from hypothesis import settings
 
 from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraConfig
 from spacy_electra.tokenization import ElectraTokenizer
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# How long an example takes says nothing on a machine that does other work as well.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 TEXTS = [
     "The chef cooked the meal and served it to the guests.",

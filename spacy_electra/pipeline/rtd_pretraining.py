@@ -91,7 +91,7 @@ class RTDPretraining:
         with torch.random.fork_rng(devices=[]):
             discriminator = ElectraForPreTraining(shim.network.config)
         discriminator.electra, discriminator.head = shim.network, head.network
-        frequencies = torch.from_numpy(counts).clone()
+        frequencies = torch.tensor(counts)
         frequencies[self.tokenizer.all_special_ids] = 0
         self.objective = ReplacedTokenDetection(
             load_generator(model, settings),
