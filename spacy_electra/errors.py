@@ -149,3 +149,12 @@ class Errors(_Message):
         "Loss or gradient at step {step} is not finite (MLM loss {mlm}, RTD loss "
         "{rtd}). The last checkpoint is whole: resume it with a lower learning rate."
     )
+    SE414 = (
+        "{what} need {package}, which is not installed: "
+        "`pip install spacy-electra[{extra}]`."
+    )
+    SE415 = (
+        "There is no log at {path}. Give the output folder of `python -m spacy electra "
+        "pretrain`."
+    )
+    SE416 = "{path} has no line yet. Wait for the first report of the run."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .curves import curves
 from .prepare import prepare
 from .pretrain import pretrain
 from .vocab import vocab
@@ -14,6 +15,7 @@ app = typer.Typer(
     help="Pretrain ELECTRA and mark words that do not belong.",
     no_args_is_help=True,
 )
+app.command("curves")(curves)
 app.command("vocab")(vocab)
 app.command("prepare")(prepare)
 # The config's settings are options too, and typer does not know them.
