@@ -21,6 +21,10 @@ class Warnings(_Message):
         "{source!r} is no discriminator, so the head for replaced-token detection "
         "starts from random weights. Train it before you use its scores."
     )
+    SW400 = (
+        "No document of {path} is held out, so the training will report no figures on "
+        "held-out text. Give more documents or a smaller --held-out-every than {every}."
+    )
 
 
 class Errors(_Message):
@@ -119,7 +123,10 @@ class Errors(_Message):
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."
     SE401 = "There is no text in {path}: its files must end in one of: {endings}."
-    SE402 = "{file} is not UTF-8 text ({error}). Convert it, for instance with iconv."
+    SE402 = (
+        "{file}, line {line}: not UTF-8 text ({error}). Convert the file, for instance "
+        "with iconv."
+    )
     SE403 = "{file} is broken or cut short ({error}). Fetch or compress it again."
     SE404 = (
         '{file}, line {line}: expected a JSON object with a "text" that is a string. '
@@ -158,3 +165,19 @@ class Errors(_Message):
         "pretrain`."
     )
     SE416 = "{path} has no line yet. Wait for the first report of the run."
+    SE417 = (
+        "{file} has zero bytes, so it is not UTF-8 text. Convert it, for instance with "
+        "iconv, or take it out of the corpus."
+    )
+    SE418 = (
+        '{file} has no column "text" of strings; its columns: {found}. Rename the one '
+        "that holds the text."
+    )
+    SE419 = (
+        "{path} was made with another vocabulary than the one in its folder "
+        '"tokenizer". Write it again with `python -m spacy electra prepare`.'
+    )
+    SE420 = (
+        "{path} has {found} entries in {name}, but its meta data say {expected}: it "
+        "was cut short. Write it again with `python -m spacy electra prepare`."
+    )

@@ -53,7 +53,7 @@ def draw_curves(
         label = f"{column.removeprefix(_AUC)} samples"
         _draw(areas, label, points(rows, column))
     areas.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    areas.set(ylabel="AUC, held out", title="Discriminator")
+    areas.set(ylabel="AUC, held out", title="Discriminator", ylim=(0.4, 1.0))
     for axes in (losses, areas):
         axes.set_xlabel("million tokens")
         axes.grid(alpha=0.3)

@@ -22,6 +22,12 @@ def grammar_documents(number, sentences=8, seed=0):
 
 
 @pytest.fixture(scope="session")
+def grammar():
+    """Gives any number of texts, different ones for each seed."""
+    return grammar_documents
+
+
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory):
     documents = list(grammar_documents(120))
     tokenizer = train_vocabulary(documents, vocab_size=70)
