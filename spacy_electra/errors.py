@@ -25,6 +25,24 @@ class Warnings(_Message):
         "No document of {path} is held out, so the training will report no figures on "
         "held-out text. Give more documents or a smaller --held-out-every than {every}."
     )
+    SW401 = (
+        "{source!r} has no generator beside it, so the run begins with a new one. Set "
+        "model.generator_from to begin with another."
+    )
+    SW402 = (
+        "The discriminator still tells nothing: AUC {auc:.3f} on unigram "
+        "samples after {progress:.0%} of the training. Lengthen objective.mlm_warmup, "
+        "or lower the learning rate."
+    )
+    SW403 = (
+        "The generator (accuracy {accuracy:.1%}) is far ahead of the discriminator "
+        "(AUC {auc:.3f} on its samples), which learns little from them. Lower "
+        "model.generator_fraction or sampler.end, or raise sampler.rise_from."
+    )
+    SW404 = (
+        "Each text is seen {epochs:.1f} times, more than training.most_repeats={most}. "
+        "Much repeated text teaches little: take more of it or a smaller budget."
+    )
 
 
 class Errors(_Message):
@@ -180,4 +198,29 @@ class Errors(_Message):
     SE420 = (
         "{path} has {found} entries in {name}, but its meta data say {expected}: it "
         "was cut short. Write it again with `python -m spacy electra prepare`."
+    )
+    SE421 = (
+        "The corpus gives {found} pieces, fewer than a batch of {batch_tokens}. Take "
+        "more text or a smaller data.batch_tokens."
+    )
+    SE422 = (
+        "{folder} has {name}={found}, but the config says {expected}. Set it to "
+        "{found} in the config, or begin from another checkpoint."
+    )
+    SE423 = (
+        "The disk of {path} is full: {needed} needed, {free} free. Nothing is lost: "
+        "what was written before is whole. Make room and go on with --resume."
+    )
+    SE424 = (
+        "{folder} was trained with another vocabulary than the one of {shards}. Take "
+        "the shards of that run, or begin anew with model.init_from."
+    )
+    SE425 = (
+        "training.trackers names {name}, which is not installed: `pip install {name}`, "
+        "or take it off the list."
+    )
+    SE426 = "Another run works in {path}. Wait for it, or give this one its own folder."
+    SE427 = (
+        "{path} holds the checkpoints of a run. Go on with it by --resume, or give "
+        "another folder."
     )
