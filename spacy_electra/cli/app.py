@@ -6,6 +6,8 @@ import typer
 from spacy.cli._util import app as spacy_app
 
 from .curves import curves
+from .evaluate import evaluate
+from .failing import plain_errors
 from .prepare import prepare
 from .pretrain import pretrain
 from .vocab import vocab
@@ -15,12 +17,13 @@ app = typer.Typer(
     help="Pretrain ELECTRA and mark words that do not belong.",
     no_args_is_help=True,
 )
-app.command("curves")(curves)
-app.command("vocab")(vocab)
-app.command("prepare")(prepare)
+app.command("curves")(plain_errors(curves))
+app.command("evaluate")(plain_errors(evaluate))
+app.command("vocab")(plain_errors(vocab))
+app.command("prepare")(plain_errors(prepare))
 # The config's settings are options too, and typer does not know them.
 app.command(
     "pretrain",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(pretrain)
+)(plain_errors(pretrain))
 spacy_app.add_typer(app)

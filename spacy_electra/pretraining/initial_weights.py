@@ -16,7 +16,7 @@ from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 from ..models.config import CONFIG_NAME
 from ..tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
-from .layout import DISCRIMINATOR, FINAL, GENERATOR, checkpoints
+from .opening import pair_folders
 from .vocabulary_exchange import exchange_rows, exchange_sources
 
 Network = ElectraForMaskedLM | ElectraForPreTraining
@@ -61,26 +61,14 @@ def start_from(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If its sizes are other ones; the message names the first.
     """
-    folder, beside = _folders(resolve_source(source))
+    folder, beside = pair_folders(resolve_source(source))
     _fill(discriminator, folder, tokenizer)
     if generator_source:
-        beside = _folders(resolve_source(generator_source))[0]
+        beside = pair_folders(resolve_source(generator_source))[0]
     if beside is not None:
         _fill(generator, beside, tokenizer)
     else:
         warnings.warn(Warnings.SW401(source=source), stacklevel=2)
-
-
-def _folders(folder: Path) -> tuple[Path, Path | None]:
-    """Where the discriminator is, and the generator if there is one."""
-    if (folder / FINAL).is_dir():
-        folder = folder / FINAL
-    elif found := checkpoints(folder):
-        folder = found[-1]
-    if (folder / DISCRIMINATOR).is_dir():
-        return folder / DISCRIMINATOR, folder / GENERATOR
-    beside = folder / GENERATOR
-    return folder, beside if beside.is_dir() else None
 
 
 def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:

@@ -80,6 +80,10 @@ class Trainer:
         output: Folder for checkpoints, log and result.
         device: Where to train.
         workers: This process among others.
+
+    Attributes:
+        losses: What the last step gave.
+        speed: Its pieces a second.
     """
 
     def __init__(
@@ -129,6 +133,8 @@ class Trainer:
         if training.average:
             self.average = WeightAverage(self.objective, training.average)
         self.reached = Progress()
+        self.losses: Losses | None = None
+        self.speed = 0.0
         # At least one batch a process.
         self.batches_a_step = workers.size * -(-training.accumulate // workers.size)
         if training.compile:
@@ -210,6 +216,7 @@ class Trainer:
                 started = time.perf_counter()
                 tokens, losses = self.take_step()
                 self._advance(tokens, time.perf_counter() - started)
+                self.losses = losses
                 running.add(tokens, self.seconds, losses)
                 ended = self.progress >= 1.0
                 evaluated = self.step % training.evaluate_every == 0 or ended
@@ -352,6 +359,7 @@ class Trainer:
         self.reached.step += 1
         self.reached.tokens += tokens
         self.reached.seconds += seconds
+        self.speed = tokens / max(seconds, 1e-9)
 
     def evaluate(self) -> dict[str, float]:
         """Figures on the held-out text, by name; none where none is held out."""

@@ -76,7 +76,14 @@ def workers_from_environment(device: torch.device) -> Iterator[Workers]:
 
 
 def own_device(name: str) -> torch.device:
-    """The device of this process: of "cuda", the one with its number on the machine."""
+    """The device of this process.
+
+    Args:
+        name: As torch has it, or "auto" for a GPU where there is one. Of "cuda" without
+            a number it is the one with this process's number on the machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
