@@ -224,3 +224,8 @@ class Errors(_Message):
         "{path} holds the checkpoints of a run. Go on with it by --resume, or give "
         "another folder."
     )
+    SE428 = (
+        "{file}, line {line}: {found} columns, but a row of CoNLL-U has 10. Give a "
+        "treebank in that format."
+    )
+    SE429 = "There is no sentence to learn from or to measure on. Check the treebank."

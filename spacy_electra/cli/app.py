@@ -10,6 +10,7 @@ from .evaluate import evaluate
 from .failing import plain_errors
 from .prepare import prepare
 from .pretrain import pretrain
+from .probe import probe
 from .vocab import vocab
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command("curves")(plain_errors(curves))
 app.command("evaluate")(plain_errors(evaluate))
 app.command("vocab")(plain_errors(vocab))
+app.command("probe")(plain_errors(probe))
 app.command("prepare")(plain_errors(prepare))
 # The config's settings are options too, and typer does not know them.
 app.command(

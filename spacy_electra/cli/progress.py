@@ -32,7 +32,7 @@ class PretrainingBar:
     """A bar at the bottom, and the lines of the log above it."""
 
     def __init__(self) -> None:
-        form = "{percentage:5.1f}%|{bar:20}| {postfix}"
+        form = "{percentage:5.1f}%|{bar:20}| {desc}"
         self._bar = tqdm(total=1.0, bar_format=form, dynamic_ncols=True)
         self._began: tuple[float, float] | None = None
         self._shown = 0.0
@@ -59,7 +59,7 @@ class PretrainingBar:
         if trainer.losses is not None:
             parts.append(f"mlm {float(trainer.losses.mlm):.3f}")
             parts.append(f"rtd {float(trainer.losses.rtd):.4f}")
-        self._bar.set_postfix_str("  ".join(parts))
+        self._bar.set_description_str("  ".join(parts))
 
     def report(self, row: dict[str, Any]) -> None:
         """Write a line of the log."""

@@ -36,8 +36,14 @@ def shards(tmp_path_factory):
 
 
 @pytest.fixture
-def settings_for(shards):
+def settings_for(settings_for_module):
     """Settings of a run of seconds; sections may be changed."""
+    return settings_for_module
+
+
+@pytest.fixture(scope="session")
+def settings_for_module(shards):
+    """The same for fixtures that live longer than a test."""
 
     def make(dropout=0.1, **sections):
         config = {
