@@ -229,3 +229,7 @@ class Errors(_Message):
         "treebank in that format."
     )
     SE429 = "There is no sentence to learn from or to measure on. Check the treebank."
+    SE430 = (
+        "The disk of {path} is full, so the corpus there is not whole. Make room and "
+        "run the command again."
+    )

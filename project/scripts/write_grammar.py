@@ -12,26 +12,34 @@ from pathlib import Path
 import numpy as np
 import typer
 
-# Subjects as (singular, plural); verbs in the same way; objects; places.
+
+def _pairs(words: str) -> list[list[str]]:
+    return [pair.split("/") for pair in words.split()]
+
+
+# Subjects as singular/plural; verbs in the same way; objects; places.
 KINDS = {
     "person": (
-        [("baker", "bakers"), ("teacher", "teachers"), ("doctor", "doctors")]
-        + [("farmer", "farmers"), ("singer", "singers"), ("painter", "painters")],
-        [("reads", "read"), ("writes", "write"), ("buys", "buy"), ("sells", "sell")],
+        _pairs(
+            "baker/bakers teacher/teachers doctor/doctors "
+            "farmer/farmers singer/singers painter/painters"
+        ),
+        _pairs("reads/read writes/write buys/buy sells/sell"),
         ["a letter", "the newspaper", "some bread", "a long story", "two tickets"],
         ["in the kitchen", "at school", "in the old town", "after work"],
     ),
     "animal": (
-        [("horse", "horses"), ("dog", "dogs"), ("cat", "cats"), ("fox", "foxes")]
-        + [("goose", "geese"), ("mouse", "mice")],
-        [("eats", "eat"), ("hunts", "hunt"), ("smells", "smell"), ("hears", "hear")],
+        _pairs("horse/horses dog/dogs cat/cats fox/foxes goose/geese mouse/mice"),
+        _pairs("eats/eat hunts/hunt smells/smell hears/hear"),
         ["fresh grass", "a small bird", "the wild berries", "some worms"],
         ["in the meadow", "behind the barn", "near the river", "at night"],
     ),
     "machine": (
-        [("engine", "engines"), ("robot", "robots"), ("printer", "printers")]
-        + [("lathe", "lathes"), ("pump", "pumps"), ("drill", "drills")],
-        [("burns", "burn"), ("needs", "need"), ("wastes", "waste"), ("uses", "use")],
+        _pairs(
+            "engine/engines robot/robots printer/printers "
+            "lathe/lathes pump/pumps drill/drills"
+        ),
+        _pairs("burns/burn needs/need wastes/waste uses/use"),
         ["clean oil", "electric power", "hot steam", "heavy fuel", "cooling water"],
         ["in the factory", "under load", "without a pause", "at full speed"],
     ),

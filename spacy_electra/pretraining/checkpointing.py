@@ -22,7 +22,14 @@ from ..models import ElectraForMaskedLM
 from ..tokenization.wordpiece import ElectraTokenizer
 from .averaging import WeightAverage
 from .disentangled import TABLES, differences, is_disentangled, plain_discriminator
-from .layout import DISCRIMINATOR, GENERATOR, PARTIAL, checkpoint_of, checkpoints
+from .layout import (
+    DISCRIMINATOR,
+    DISK_FULL,
+    GENERATOR,
+    PARTIAL,
+    checkpoint_of,
+    checkpoints,
+)
 from .objective import Objective
 from .settings import PretrainingSettings
 
@@ -31,7 +38,6 @@ LANGUAGE_HEAD, DIFFERENCES = "language_head.safetensors", "differences.safetenso
 AVERAGE = "average.safetensors"
 # What runs of before wrote in place of OPTIMIZERS_FILE.
 _OLD_OPTIMIZERS = "optimizers.pt"
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Besides tensors a checkpoint has configs, a vocabulary and rounded-up blocks.
 _SMALL_FILES = 4_000_000
 # What must be as it was for weights and optimizers to fit: sections, and keys of them.
@@ -174,7 +180,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             _synchronize(file)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             message = Errors.SE423(path=folder, needed="more", free="nothing")
             raise OSError(error.errno, message) from error
         raise
@@ -255,7 +261,10 @@ def _remove_old(
         best = checkpoint_of(output, int(progress.best["step"]))
     for old in checkpoints(output)[: -settings.training.keep]:
         if old != best:
-            shutil.rmtree(old)
+            # Half of a folder must not look like a whole one.
+            doomed = old.with_name(old.name + PARTIAL)
+            old.rename(doomed)
+            shutil.rmtree(doomed)
 
 
 def _tensors_beside(state: RunState) -> dict[str, dict[str, Tensor]]:

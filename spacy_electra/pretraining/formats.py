@@ -88,6 +88,8 @@ def documents_of_jsonl(
             continue
         try:
             text = srsly.json_loads(line.decode("utf-8-sig"))[_TEXT].strip()
+            # An escape may stand for half a character, which no tokenizer takes.
+            text.encode("utf8")
         except (ValueError, KeyError, TypeError, AttributeError):
             on_broken(ValueError(Errors.SE404(file=file, line=number)))
         else:

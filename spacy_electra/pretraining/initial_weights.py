@@ -37,7 +37,7 @@ _BERT_HEADS = ("cls.", "bert.pooler.", "pooler.")
 
 def start_from(
     source: str,
-    generator: ElectraForMaskedLM,
+    generator: ElectraForMaskedLM | None,
     discriminator: ElectraForPreTraining,
     tokenizer: ElectraTokenizer,
     generator_source: str = "",
@@ -51,7 +51,8 @@ def start_from(
     Args:
         source: Folder, name of a bundled checkpoint or hub id of a discriminator, of a
             BERT, or the folder of a run.
-        generator: Changed in place.
+        generator: Changed in place; None where the objective has no generator of its
+            own shape.
         discriminator: Changed in place.
         tokenizer: The vocabulary of the run.
         generator_source: The same for the generator; by default what lies beside the
@@ -63,6 +64,8 @@ def start_from(
     """
     folder, beside = pair_folders(resolve_source(source))
     _fill(discriminator, folder, tokenizer)
+    if generator is None:
+        return
     if generator_source:
         beside = pair_folders(resolve_source(generator_source))[0]
     if beside is not None:

@@ -1,13 +1,15 @@
-"""Where things lie in the folder of a run."""
+"""Where things lie in the folder of a run, and what a full disk says."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 CHECKPOINTS, FINAL = "checkpoints", "final"
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 CONFIG, CURVES = "config.cfg", "curves.png"
 PARTIAL = ".part"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def checkpoints(output: Path) -> list[Path]:

@@ -42,7 +42,7 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     if model.init_from:
         start_from(
             model.init_from,
-            generator,
+            None if alone else generator,
             discriminator,
             tokenizer,
             generator_source=model.generator_from,

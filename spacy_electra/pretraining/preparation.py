@@ -12,10 +12,11 @@ from typing import Any
 
 import srsly
 
-from ..errors import Warnings
+from ..errors import Errors, Warnings
 from ..tokenization.wordpiece import ElectraTokenizer
 from .compression import Progress
 from .corpus import Skipped, corpus_files, fail, read_documents
+from .layout import DISK_FULL
 from .shards import META, Shards, write_shards
 
 
@@ -66,6 +67,7 @@ def prepare_corpus(
     Raises:
         FileNotFoundError: If there is nothing at the path.
         ValueError: If there is no text, or a line or file is broken.
+        OSError: If the disk is full.
     """
     source = corpus_fingerprint(
         corpus, tokenizer, held_out_every=held_out_every, skip_broken=skip_broken
@@ -77,14 +79,19 @@ def prepare_corpus(
         corpus, on_broken=skipped if skip_broken else fail, on_read=on_read
     )
     meta: dict[str, Any] = {"source": source, "skipped": vars(skipped)}
-    shards = write_shards(
-        documents,
-        tokenizer,
-        output,
-        held_out_every=held_out_every,
-        workers=workers,
-        meta=meta,
-    )
+    try:
+        shards = write_shards(
+            documents,
+            tokenizer,
+            output,
+            held_out_every=held_out_every,
+            workers=workers,
+            meta=meta,
+        )
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise OSError(error.errno, Errors.SE430(path=output)) from error
     if not shards.held_out:
         warnings.warn(Warnings.SW400(path=corpus, every=held_out_every), stacklevel=2)
     return Prepared(shards, fresh=True)

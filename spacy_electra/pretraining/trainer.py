@@ -208,7 +208,9 @@ class Trainer:
         training = self.settings.training
         with self._alone(), self._trackers() as trackers:
             log = self._begin()
-            watcher = Watcher(self.settings, self.batches.batches_per_epoch)
+            watcher = Watcher(
+                self.settings, self.batches.batches_per_epoch / self.batches_a_step
+            )
             watcher.begin()
             self.objective.train()
             running = RunningFigures(self.seconds)

@@ -22,11 +22,11 @@ class Watcher:
 
     Args:
         settings: Of the run.
-        batches_per_epoch: How many batches show each text once.
+        steps_per_epoch: How many steps show each text once.
     """
 
     settings: PretrainingSettings
-    batches_per_epoch: int
+    steps_per_epoch: float
     _said: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
@@ -47,8 +47,7 @@ class Watcher:
             self._say("SW403", auc=row["auc_generator"], accuracy=row["mlm_accuracy"])
 
     def _watch_repeats(self, steps: int) -> None:
-        batches = steps * self.settings.training.accumulate
-        epochs = batches / self.batches_per_epoch
+        epochs = steps / self.steps_per_epoch
         most = self.settings.training.most_repeats
         if most and epochs > most:
             self._say("SW404", epochs=epochs, most=most)

@@ -82,6 +82,7 @@ def test_glob(tmp_path):
     [
         ("a.jsonl", b'{"text": "x"}\n{"txt": 1}\n', ["a.jsonl", "line 2"]),
         ("a.jsonl", b'{"text": 3}\n', ["a.jsonl", "line 1"]),
+        ("a.jsonl", b'{"text": "half \\ud83d of it"}\n', ["a.jsonl", "line 1"]),
         ("a.jsonl", b"not json\n", ["a.jsonl", "line 1"]),
         ("a.jsonl", b'{"text": "\xff"}\n', ["a.jsonl", "line 1"]),
         ("a.txt", b"\xff\xfe\x00", ["a.txt", "UTF-8"]),

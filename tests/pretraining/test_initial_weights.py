@@ -84,6 +84,18 @@ def test_folder_with_both_has_one_name(settings_for, published):
     )
 
 
+def test_encoder_alone(settings_for, published):
+    settings = settings_for(
+        objective={"name": "mlm"}, model={"init_from": str(published)}
+    )
+    ours = Trainer(settings, published / "run").objective.generator.electra
+    theirs = TheirDiscriminator.from_pretrained(published / "discriminator").electra
+    torch.testing.assert_close(
+        ours.encoder.layers[1].feed_forward.down.weight,
+        theirs.encoder.layer[1].output.dense.weight,
+    )
+
+
 @pytest.mark.filterwarnings("ignore:.*SW402")
 def test_a_run_of_ours(settings_for, tmp_path):
     first = Trainer(settings_for(training={"max_steps": 4}), tmp_path / "a")

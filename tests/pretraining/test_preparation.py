@@ -1,5 +1,6 @@
 """What `prepare` and `vocab` promise of a folder of text."""
 
+import errno
 import json
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_writer_that_was_killed_leaves_no_shards(tmp_path, grammar, vocabulary):
         prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
     with pytest.raises(FileNotFoundError, match=r"meta\.json"):
         Shards.open(tmp_path / "out")
+
+
+def test_full_disk_is_one_clear_error(tmp_path, grammar, vocabulary, monkeypatch):
+    from spacy_electra.pretraining import preparation
+
+    def write_shards(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(preparation, "write_shards", write_shards)
+    corpus = write_corpus(tmp_path / "text", grammar(10))
+    with pytest.raises(OSError, match=r"disk of .* is full"):
+        prepare_corpus(corpus, vocabulary, tmp_path / "out")
 
 
 def test_meta_data_say_what_was_done(tmp_path, grammar, vocabulary):

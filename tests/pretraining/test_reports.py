@@ -108,7 +108,7 @@ def test_misspelt_key_is_one_clear_error(run, tmp_path):
 )
 def test_warnings_that_help(settings_for, row, code):
     settings = settings_for(objective={"mlm_warmup": 0.3}, training={"most_repeats": 4})
-    watcher = Watcher(settings, batches_per_epoch=10)
+    watcher = Watcher(settings, steps_per_epoch=10)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         watcher.look_at(row)
@@ -119,7 +119,7 @@ def test_warnings_that_help(settings_for, row, code):
 def test_planned_repeats_are_told_before_the_first_step(settings_for):
     settings = settings_for(training={"max_steps": 50, "most_repeats": 4})
     with pytest.warns(UserWarning, match=r"5\.0 times"):
-        Watcher(settings, batches_per_epoch=10).begin()
+        Watcher(settings, steps_per_epoch=10).begin()
 
 
 def test_lower_losses_and_higher_figures_are_better():
