@@ -21,6 +21,28 @@ class Warnings(_Message):
         "{source!r} is no discriminator, so the head for replaced-token detection "
         "starts from random weights. Train it before you use its scores."
     )
+    SW400 = (
+        "No document of {path} is held out, so the training will report no figures on "
+        "held-out text. Give more documents or a smaller --held-out-every than {every}."
+    )
+    SW401 = (
+        "{source!r} has no generator beside it, so the run begins with a new one. Set "
+        "model.generator_from to begin with another."
+    )
+    SW402 = (
+        "The discriminator still tells nothing: AUC {auc:.3f} on unigram "
+        "samples after {progress:.0%} of the training. Lengthen objective.mlm_warmup, "
+        "or lower the learning rate."
+    )
+    SW403 = (
+        "The generator (accuracy {accuracy:.1%}) is far ahead of the discriminator "
+        "(AUC {auc:.3f} on its samples), which learns little from them. Lower "
+        "model.generator_fraction or sampler.end, or raise sampler.rise_from."
+    )
+    SW404 = (
+        "Each text is seen {epochs:.1f} times, more than training.most_repeats={most}. "
+        "Much repeated text teaches little: take more of it or a smaller budget."
+    )
 
 
 class Errors(_Message):
@@ -119,7 +141,10 @@ class Errors(_Message):
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."
     SE401 = "There is no text in {path}: its files must end in one of: {endings}."
-    SE402 = "{file} is not UTF-8 text ({error}). Convert it, for instance with iconv."
+    SE402 = (
+        "{file}, line {line}: not UTF-8 text ({error}). Convert the file, for instance "
+        "with iconv."
+    )
     SE403 = "{file} is broken or cut short ({error}). Fetch or compress it again."
     SE404 = (
         '{file}, line {line}: expected a JSON object with a "text" that is a string. '
@@ -149,7 +174,62 @@ class Errors(_Message):
         "Loss or gradient at step {step} is not finite (MLM loss {mlm}, RTD loss "
         "{rtd}). The last checkpoint is whole: resume it with a lower learning rate."
     )
-    SE450 = (
-        "{path} has neither a result nor a checkpoint to export. Give the output "
-        "folder of `python -m spacy electra pretrain`."
+    SE414 = (
+        "{what} need {package}, which is not installed: "
+        "`pip install spacy-electra[{extra}]`."
+    )
+    SE415 = (
+        "There is no log at {path}. Give the output folder of `python -m spacy electra "
+        "pretrain`."
+    )
+    SE416 = "{path} has no line yet. Wait for the first report of the run."
+    SE417 = (
+        "{file} has zero bytes, so it is not UTF-8 text. Convert it, for instance with "
+        "iconv, or take it out of the corpus."
+    )
+    SE418 = (
+        '{file} has no column "text" of strings; its columns: {found}. Rename the one '
+        "that holds the text."
+    )
+    SE419 = (
+        "{path} was made with another vocabulary than the one in its folder "
+        '"tokenizer". Write it again with `python -m spacy electra prepare`.'
+    )
+    SE420 = (
+        "{path} has {found} entries in {name}, but its meta data say {expected}: it "
+        "was cut short. Write it again with `python -m spacy electra prepare`."
+    )
+    SE421 = (
+        "The corpus gives {found} pieces, fewer than a batch of {batch_tokens}. Take "
+        "more text or a smaller data.batch_tokens."
+    )
+    SE422 = (
+        "{folder} has {name}={found}, but the config says {expected}. Set it to "
+        "{found} in the config, or begin from another checkpoint."
+    )
+    SE423 = (
+        "The disk of {path} is full: {needed} needed, {free} free. Nothing is lost: "
+        "what was written before is whole. Make room and go on with --resume."
+    )
+    SE424 = (
+        "{folder} was trained with another vocabulary than the one of {shards}. Take "
+        "the shards of that run, or begin anew with model.init_from."
+    )
+    SE425 = (
+        "training.trackers names {name}, which is not installed: `pip install {name}`, "
+        "or take it off the list."
+    )
+    SE426 = "Another run works in {path}. Wait for it, or give this one its own folder."
+    SE427 = (
+        "{path} holds the checkpoints of a run. Go on with it by --resume, or give "
+        "another folder."
+    )
+    SE428 = (
+        "{file}, line {line}: {found} columns, but a row of CoNLL-U has 10. Give a "
+        "treebank in that format."
+    )
+    SE429 = "There is no sentence to learn from or to measure on. Check the treebank."
+    SE430 = (
+        "The disk of {path} is full, so the corpus there is not whole. Make room and "
+        "run the command again."
     )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .curves import curves
 from .demo import demo
+from .evaluate import evaluate
 from .export import export
+from .failing import plain_errors
 from .prepare import prepare
 from .pretrain import pretrain
+from .probe import probe
 from .vocab import vocab
 
 app = typer.Typer(
@@ -16,13 +20,16 @@ app = typer.Typer(
     help="Pretrain ELECTRA and mark words that do not belong.",
     no_args_is_help=True,
 )
-app.command("demo")(demo)
-app.command("export")(export)
-app.command("vocab")(vocab)
-app.command("prepare")(prepare)
+app.command("demo")(plain_errors(demo))
+app.command("vocab")(plain_errors(vocab))
+app.command("prepare")(plain_errors(prepare))
+app.command("evaluate")(plain_errors(evaluate))
+app.command("probe")(plain_errors(probe))
+app.command("curves")(plain_errors(curves))
+app.command("export")(plain_errors(export))
 # The config's settings are options too, and typer does not know them.
 app.command(
     "pretrain",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(pretrain)
+)(plain_errors(pretrain))
 spacy_app.add_typer(app)

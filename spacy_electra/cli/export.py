@@ -16,6 +16,6 @@ def export(
     dtype: str = typer.Option("bf16", help="Precision on disk: bf16, fp16 or fp32"),
 ) -> None:
     """Write discriminator, generator and tokenizer of a run as one checkpoint."""
-    folder = export_run(run, output, dtype)
+    export_run(run, output, dtype)
     size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
-    msg.good(f"Wrote {folder} to {output} ({size / 1e6:.1f} MB, {dtype})")
+    msg.good(f"Wrote {run} to {output} ({size / 1e6:.1f} MB, {dtype})")

@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
+from tqdm import tqdm
 from wasabi import msg
 
-from ..pretraining.corpus import read_documents
+from ..pretraining.corpus import corpus_files, read_documents
+from ..tokenization.coverage import measure_coverage
 from ..tokenization.vocabulary import train_vocabulary
+
+# So much text tells the figures to more digits than anyone reads.
+_MOST_HELD_OUT = 2000
 
 
 def vocab(
-    corpus: Path = typer.Argument(..., help="Text file or folder (.txt, .jsonl)"),
+    corpus: str = typer.Argument(..., help="File, folder or glob, as for prepare"),
     output: Path = typer.Argument(..., help="Folder for the tokenizer"),
     size: int = typer.Option(8192, help="Number of pieces"),
     lowercase: bool = typer.Option(True, help="Whether case is ignored"),
+    strip_accents: bool = typer.Option(
+        None,
+        "--strip-accents/--keep-accents",
+        help="Whether accents are ignored; by default where case is",
+        show_default=False,
+    ),
+    special: list[str] = typer.Option(
+        [], help="A token that is never split, for instance [URL]; may be repeated"
+    ),
+    min_frequency: int = typer.Option(2, help="Fewest occurrences of a merged pair"),
     every: int = typer.Option(1, help="Learn from every n-th document only"),
+    held_out_every: int = typer.Option(
+        100, help="Keep each such document apart for the figures"
+    ),
 ) -> None:
     """Train a WordPiece vocabulary on raw text."""
-    documents = (
-        text
-        for number, text in enumerate(read_documents(corpus))
-        if number % every == 0
+    held_out: list[str] = []
+
+    def to_learn_from() -> Iterator[str]:
+        total = sum(file.stat().st_size for file in corpus_files(corpus))
+        with tqdm(total=total, unit="B", unit_scale=True, desc="Reading") as bar:
+            documents = read_documents(corpus, on_read=bar.update)
+            for number, text in enumerate(documents):
+                if (number + 1) % held_out_every == 0:
+                    if len(held_out) < _MOST_HELD_OUT:
+                        held_out.append(text)
+                elif number % every == 0:
+                    yield text
+
+    tokenizer = train_vocabulary(
+        to_learn_from(),
+        vocab_size=size,
+        min_frequency=min_frequency,
+        do_lower_case=lowercase,
+        strip_accents=strip_accents,
+        never_split=special or None,
     )
-    tokenizer = train_vocabulary(documents, vocab_size=size, do_lower_case=lowercase)
     tokenizer.save_pretrained(output)
-    msg.good(f"Wrote a vocabulary of {tokenizer.vocab_size} pieces to {output}")
+    msg.good(f"Wrote a vocabulary of {tokenizer.vocab_size:,} pieces to {output}")
+    if not held_out:
+        msg.warn(
+            "Too few documents to hold one out, so there are no figures; "
+            "set --held-out-every lower"
+        )
+        return
+    figures = measure_coverage(held_out, tokenizer)
+    msg.table(
+        [
+            ("Words", f"{figures.words:,} of {len(held_out):,} held-out documents"),
+            ("Coverage", f"{figures.coverage:.2%} of them are one piece"),
+            ("Pieces per word", f"{figures.pieces_per_word:.3f}"),
+            ("Unknown rate", f"{figures.unknown_rate:.3%}"),
+        ]
+    )

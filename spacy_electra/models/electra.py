@@ -160,7 +160,7 @@ class ElectraModel(PretrainedModel):
         lengths: Sequence[int],
         eager: bool = False,
     ) -> AttentionLayout:
-        device = self.embeddings.word_embeddings.weight.device
+        device = self.device
         eager = eager or self.config.position_embedding_type != "absolute"
         cumulative = None
         dropout = self.config.attention_probs_dropout_prob

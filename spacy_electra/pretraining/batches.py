@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class SequenceBatches:
         starts: First id of each sequence, int64 [N].
         sizes: Number of ids of each sequence, without specials, int64 [N].
         batch_size: Sequences a batch.
+        batch_tokens: Pieces a batch, about (within ``length``), in place of
+            ``batch_size``; 0 for none.
         cls_id: Id of [CLS].
         sep_id: Id of [SEP].
         seed: Of the order.
@@ -38,19 +41,35 @@ class SequenceBatches:
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
     batch_size: int
+    batch_tokens: int
     cls_id: int
     sep_id: int
     seed: int
 
     @classmethod
     def from_shards(
-        cls, shards: Shards, *, length: int, batch_size: int, seed: int
+        cls,
+        shards: Shards,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int,
+        batch_tokens: int = 0,
     ) -> SequenceBatches:
         """Cut a corpus.
 
         Raises:
             ValueError: If there are fewer sequences than one batch takes.
         """
+        if 0 < batch_tokens < length:
+            requirement = f"0 or at least data.length={length}"
+            raise ValueError(
+                Errors.SE003(
+                    name="data.batch_tokens",
+                    requirement=requirement,
+                    value=batch_tokens,
+                )
+            )
         room = length - 2
         begins, ends = shards.offsets[:-1], shards.offsets[1:]
         per_document = -(-(ends - begins) // room)
@@ -60,7 +79,10 @@ class SequenceBatches:
         sizes = np.minimum(np.repeat(ends, per_document) - starts, room)
         keep = sizes >= min(_FEWEST_PIECES, room)
         starts, sizes = starts[keep], sizes[keep]
-        if len(starts) < batch_size:
+        pieces = int((sizes + 2).sum())
+        if batch_tokens and pieces < batch_tokens:
+            raise ValueError(Errors.SE421(found=pieces, batch_tokens=batch_tokens))
+        if not batch_tokens and len(starts) < batch_size:
             raise ValueError(Errors.SE408(found=len(starts), batch_size=batch_size))
         tokenizer = shards.tokenizer
         return cls(
@@ -68,6 +90,7 @@ class SequenceBatches:
             starts=starts,
             sizes=sizes,
             batch_size=batch_size,
+            batch_tokens=batch_tokens,
             cls_id=tokenizer.cls_token_id,
             sep_id=tokenizer.sep_token_id,
             seed=seed,
@@ -76,13 +99,13 @@ class SequenceBatches:
     @property
     def batches_per_epoch(self) -> int:
         """Whole batches; what is left over comes in another epoch's order."""
+        if self.batch_tokens:
+            return int((self.sizes + 2).sum()) // self.batch_tokens
         return len(self.starts) // self.batch_size
 
-    def __getitem__(self, step: int) -> PackedBatch:
-        """The batch of a step, counted over all epochs."""
-        epoch, number = divmod(step, self.batches_per_epoch)
-        order = self._order(epoch)
-        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+    def __getitem__(self, number: int) -> PackedBatch:
+        """A batch, counted over all epochs."""
+        chosen = self._chosen(number)
         chosen = chosen[np.argsort(self.sizes[chosen], kind="stable")]
         sequences = []
         for index in chosen:
@@ -93,10 +116,30 @@ class SequenceBatches:
             sequences.append(torch.from_numpy(ids))
         return PackedBatch.from_sequences(sequences)
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        cached: tuple[int, NDArray[np.int64]] | None = getattr(self, "_cached", None)
+    def tokens(self, number: int) -> int:
+        """Number of pieces of a batch, which need not be read for it."""
+        return int((self.sizes[self._chosen(number)] + 2).sum())
+
+    def _chosen(self, number: int) -> NDArray[np.int64]:
+        """The sequences of a batch."""
+        epoch, within = divmod(number, self.batches_per_epoch)
+        order, ends = self._order(epoch)
+        if self.batch_tokens:
+            # A sequence belongs to the batch in which its last piece falls.
+            limits = np.array([within, within + 1]) * self.batch_tokens
+            first, last = np.searchsorted(ends, limits, side="right")
+        else:
+            first, last = within * self.batch_size, (within + 1) * self.batch_size
+        return order[first:last]
+
+    def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Order of the sequences, and where in it each one ends, in pieces."""
+        cached: tuple[int, Any] | None = getattr(self, "_cached", None)
         if cached is None or cached[0] != epoch:
             random = np.random.default_rng((self.seed, epoch))
-            cached = (epoch, random.permutation(len(self.starts)))
+            order = random.permutation(len(self.starts))
+            ends = np.cumsum(self.sizes[order] + 2) if self.batch_tokens else order
+            cached = (epoch, (order, ends))
             object.__setattr__(self, "_cached", cached)
-        return cached[1]
+        result: tuple[NDArray[np.int64], NDArray[np.int64]] = cached[1]
+        return result

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..models import PackedBatch
 from ..tokenization.wordpiece import ElectraTokenizer
 from .metrics import Detection, detection
-from .objective import ReplacedTokenDetection
+from .objective import Objective
 from .sampler import Sampler
 
 _SEQUENCES_A_PASS = 32
@@ -84,9 +85,9 @@ def held_out_batches(
 
 @torch.no_grad()
 def evaluate(
-    objective: ReplacedTokenDetection,
+    objective: Objective,
     batches: Sequence[PackedBatch],
-    samplers: dict[str, Sampler],
+    samplers: Mapping[str, Sampler],
     *,
     seed: int = 0,
     threshold: float = 0.5,
@@ -94,8 +95,9 @@ def evaluate(
     """Score generator and discriminator with each sampler, on the same masks.
 
     Args:
-        objective: Holds the networks and the masking.
-        batches: Held-out sequences.
+        objective: Holds the networks and the masking. Where it does not detect, there
+            are only the generator's figures.
+        batches: Held-out sequences, one or more.
         samplers: What fills the masked places, by name.
         seed: Of masks and samples.
         threshold: Probability from which a piece counts as marked.
@@ -103,39 +105,70 @@ def evaluate(
     was_training = objective.training
     objective.eval()
     usual = objective.sampler
-    losses, correct, masked = 0.0, 0, 0
-    same: dict[str, float] = {}
-    figures: dict[str, Detection] = {}
-    for name, sampler in samplers.items():
-        objective.sampler = sampler
-        random = torch.Generator().manual_seed(seed)
-        probabilities, labels, equal, drawn = [], [], 0, 0
-        for batch in batches:
-            corrupted = objective.corrupt(batch, 1.0, random)
-            scores = objective.discriminator.forward_packed(corrupted.batch)
-            special = torch.isin(
-                batch.input_ids, torch.tensor(objective.masking.special_ids)
+    try:
+        language = _language_figures(objective, batches, seed)
+        same: dict[str, float] = {}
+        figures: dict[str, Detection] = {}
+        for name, sampler in samplers.items() if objective.detects else ():
+            objective.sampler = sampler
+            same[name], figures[name] = _detection_figures(
+                objective, batches, seed, threshold
             )
-            probabilities.append(scores.sigmoid().cpu()[~special])
-            labels.append(corrupted.labels.cpu()[~special])
-            drawn += len(corrupted.rows)
-            equal += len(corrupted.rows) - int(corrupted.labels.sum())
-            if len(figures) == 0:
-                losses += torch.nn.functional.cross_entropy(
-                    corrupted.logits, corrupted.originals, reduction="sum"
-                ).item()
-                hits = corrupted.logits.argmax(-1) == corrupted.originals
-                correct += int(hits.sum())
-                masked += len(hits)
-        same[name] = equal / max(drawn, 1)
-        figures[name] = detection(
-            torch.cat(probabilities).numpy(), torch.cat(labels).numpy(), threshold
-        )
-    objective.sampler = usual
-    objective.train(was_training)
-    return Evaluation(
-        mlm_loss=losses / max(masked, 1),
-        mlm_accuracy=correct / max(masked, 1),
-        same=same,
-        detection=figures,
+    finally:
+        objective.sampler = usual
+        objective.train(was_training)
+    return Evaluation(*language, same=same, detection=figures)
+
+
+def _language_figures(
+    objective: Objective, batches: Sequence[PackedBatch], seed: int
+) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy of the generator at masked places."""
+    losses, correct, masked = 0.0, 0, 0
+    device = objective.generator.device
+    for number, batch in enumerate(batches):
+        chosen = objective.masking(batch, _random(seed, number))
+        rows, originals = chosen.rows.to(device), chosen.originals.to(device)
+        logits = objective.generator.forward_packed(chosen.batch.to(device), rows)
+        losses += F.cross_entropy(logits, originals, reduction="sum").item()
+        correct += int((logits.argmax(-1) == originals).sum())
+        masked += len(originals)
+    return losses / max(masked, 1), correct / max(masked, 1)
+
+
+def _detection_figures(
+    objective: Objective,
+    batches: Sequence[PackedBatch],
+    seed: int,
+    threshold: float,
+) -> tuple[float, Detection]:
+    """Share of samples equal to the original, and the discriminator's figures."""
+    specials = torch.tensor(objective.masking.special_ids)
+    probabilities, labels, equal, drawn = [], [], 0, 0
+    for number, batch in enumerate(batches):
+        corrupted = objective.corrupt(batch, 1.0, _random(seed, number))
+        scores = objective.discriminator.forward_packed(corrupted.batch)
+        ordinary = ~torch.isin(batch.input_ids, specials)
+        probabilities.append(scores.sigmoid().cpu()[ordinary])
+        labels.append(corrupted.labels.cpu()[ordinary])
+        drawn += len(corrupted.rows)
+        equal += len(corrupted.rows) - int(corrupted.labels.sum())
+    figures = detection(
+        torch.cat(probabilities).numpy(), torch.cat(labels).numpy(), threshold
     )
+    return equal / max(drawn, 1), figures
+
+
+def _random(seed: int, number: int) -> torch.Generator:
+    """The same for every sampler, however many numbers each of them draws."""
+    return torch.Generator().manual_seed((seed << 32) + number)
+
+
+def figure_names(samplers: Iterable[str], detects: bool = True) -> list[str]:
+    """The names that ``Evaluation.flat`` gives its figures."""
+    nothing = Detection(*[0.0] * len(fields(Detection)))
+    names = list(samplers) if detects else []
+    empty = Evaluation(
+        0.0, 0.0, dict.fromkeys(names, 0.0), dict.fromkeys(names, nothing)
+    )
+    return list(empty.flat())

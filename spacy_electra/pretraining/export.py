@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import srsly
 import torch
 
 from ..checkpoints import write_model
 from ..errors import Errors
-from ..models import ElectraForMaskedLM, ElectraForPreTraining
-from ..tokenization import ElectraTokenizer
-from .shards import TOKENIZER
-from .trainer import DISCRIMINATOR, FINAL, GENERATOR, PROGRESS, checkpoints
+from .layout import GENERATOR
+from .opening import open_pair
 
 DTYPES = {
     "fp32": torch.float32,
@@ -26,7 +23,7 @@ def export_run(
     run: str | os.PathLike[str],
     output: str | os.PathLike[str],
     dtype: str = "bf16",
-) -> Path:
+) -> None:
     """Write what a run has learned as one directory.
 
     The discriminator and its tokenizer stand on top, the generator in a folder
@@ -35,38 +32,21 @@ def export_run(
 
     Args:
         run: Folder of a run: its result is taken or, where it has none yet, its last
-            checkpoint.
+            checkpoint; or anything else that ``open_pair`` opens.
         output: The directory, made where it is missing.
         dtype: Precision of the weights in the files, a key of ``DTYPES``.
 
-    Returns:
-        The folder that was read.
-
     Raises:
-        FileNotFoundError: If the run has neither a result nor a checkpoint.
+        FileNotFoundError: If a file is missing.
         ValueError: If there is no such dtype.
     """
     if dtype not in DTYPES:
         choices = ", ".join(DTYPES)
         raise ValueError(Errors.SE002(name="dtype", value=dtype, choices=choices))
-    folder, tokenizer = _newest(Path(run))
-    for kind, source, target in (
-        (ElectraForPreTraining, DISCRIMINATOR, Path(output)),
-        (ElectraForMaskedLM, GENERATOR, Path(output) / GENERATOR),
-    ):
-        network = kind.from_pretrained(folder / source)
-        write_model(network, target, DTYPES[dtype])
-        tokenizer.save_pretrained(target)
-    return folder
-
-
-def _newest(run: Path) -> tuple[Path, ElectraTokenizer]:
-    """The folder with the networks, and their tokenizer."""
-    if (run / FINAL).is_dir():
-        folder = run / FINAL
-        return folder, ElectraTokenizer.from_pretrained(folder / DISCRIMINATOR)
-    found = checkpoints(run)
-    if not found:
-        raise FileNotFoundError(Errors.SE450(path=run))
-    shards = srsly.read_json(found[-1] / PROGRESS)["settings"]["data"]["shards"]
-    return found[-1], ElectraTokenizer.from_pretrained(Path(shards) / TOKENIZER)
+    pair = open_pair(run)
+    folder = Path(output)
+    write_model(pair.discriminator, folder, DTYPES[dtype])
+    pair.tokenizer.save_pretrained(folder)
+    if pair.generator is not None:
+        write_model(pair.generator, folder / GENERATOR, DTYPES[dtype])
+        pair.tokenizer.save_pretrained(folder / GENERATOR)

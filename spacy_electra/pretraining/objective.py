@@ -1,4 +1,4 @@
-"""Replaced-token detection: the loss of generator and discriminator together."""
+"""The objectives: what generator and discriminator are to learn."""
 
 from __future__ import annotations
 
@@ -35,6 +35,19 @@ class Losses:
     replaced: Tensor
     same: Tensor
 
+    def detached(self) -> Losses:
+        """The same figures without what leads to gradients."""
+        return Losses(*(value.detach() for value in vars(self).values()))
+
+    def stacked(self) -> Tensor:
+        """All figures, detached, as one tensor [6]."""
+        return torch.stack([v.detach().float() for v in vars(self).values()])
+
+    @classmethod
+    def unstacked(cls, values: Tensor) -> Losses:
+        """The opposite of ``stacked``."""
+        return cls(*values.unbind())
+
 
 @dataclass(frozen=True)
 class Corrupted:
@@ -55,7 +68,63 @@ class Corrupted:
     logits: Tensor
 
 
-class ReplacedTokenDetection(nn.Module):
+class Objective(nn.Module):
+    """What every objective has: two networks, masks and replacements.
+
+    Args:
+        generator: A masked language model.
+        discriminator: The network that one keeps.
+        masking: Which pieces to mask.
+        sampler: What to put in their place.
+    """
+
+    # Whether the discriminator learns to detect, so that figures of it mean something.
+    detects = True
+
+    def __init__(
+        self,
+        generator: ElectraForMaskedLM,
+        discriminator: ElectraForPreTraining,
+        masking: Masking,
+        sampler: Sampler,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.masking = masking
+        self.sampler = sampler
+        self.language_head: MaskedLMHead | None = None
+
+    def corrupt(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Corrupted:
+        """Mask pieces of a batch and put samples in their place.
+
+        Args:
+            batch: On the CPU.
+            progress: How much of the training is over, 0 to 1.
+            random: Decides on masks and samples.
+        """
+        device = self.discriminator.device
+        masked = self.masking(batch, random)
+        rows, originals = masked.rows.to(device), masked.originals.to(device)
+        logits = self.generator.forward_packed(masked.batch.to(device), rows)
+        with torch.no_grad():
+            samples = self.sampler(originals, logits.detach(), progress, random)
+        batch = batch.to(device)
+        ids = batch.input_ids.index_copy(0, rows, samples)
+        return Corrupted(
+            batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
+        )
+
+    def forward(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Losses:
+        """The losses of a batch; arguments as in ``corrupt``."""
+        raise NotImplementedError
+
+
+class ReplacedTokenDetection(Objective):
     """The objective of ELECTRA (Clark et al., 2020, section 2).
 
     The generator is a masked language model; a sampler fills the masked places; the
@@ -90,43 +159,16 @@ class ReplacedTokenDetection(nn.Module):
         mlm_warmup: float = 0.0,
         correction_weight: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.generator = generator
-        self.discriminator = discriminator
-        self.masking = masking
-        self.sampler = sampler
+        super().__init__(generator, discriminator, masking, sampler)
         self.rtd_weight = rtd_weight
         if share_embeddings:
             generator.share_embeddings(discriminator.electra)
         self.mlm_warmup = mlm_warmup
         self.correction_weight = correction_weight
-        self.language_head: MaskedLMHead | None = None
         if mlm_warmup > 0 or correction_weight > 0:
             words = discriminator.electra.embeddings.word_embeddings
             self.language_head = MaskedLMHead(discriminator.config)
             self.language_head.decoder.weight = words.weight
-
-    def corrupt(
-        self, batch: PackedBatch, progress: float, random: torch.Generator
-    ) -> Corrupted:
-        """Mask pieces of a batch and put samples in their place.
-
-        Args:
-            batch: On the CPU.
-            progress: How much of the training is over, 0 to 1.
-            random: Decides on masks and samples.
-        """
-        device = self.discriminator.device
-        masked = self.masking(batch, random)
-        rows, originals = masked.rows.to(device), masked.originals.to(device)
-        logits = self.generator.forward_packed(masked.batch.to(device), rows)
-        with torch.no_grad():
-            samples = self.sampler(originals, logits.detach(), progress, random)
-        batch = batch.to(device)
-        ids = batch.input_ids.index_copy(0, rows, samples)
-        return Corrupted(
-            batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
-        )
 
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
@@ -170,7 +212,7 @@ class ReplacedTokenDetection(nn.Module):
         own = F.cross_entropy(self._named(hidden[rows]), originals)
         with torch.no_grad():
             correct = (logits.argmax(-1) == originals).float().mean()
-        nothing = torch.zeros(())
+        nothing = torch.zeros((), device=device)
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
 
     def _named(self, hidden: Tensor) -> Tensor:
@@ -178,3 +220,47 @@ class ReplacedTokenDetection(nn.Module):
         assert self.language_head is not None
         logits: Tensor = self.language_head(hidden)
         return logits
+
+
+class MaskedLanguageModeling(Objective):
+    """The control: the encoder that one keeps learns as a masked language model.
+
+    It is the discriminator's encoder, with all its width, under a generator's head
+    (Clark et al., 2020, section 3.4, compare "BERT" so). The discriminator's own head
+    learns nothing.
+
+    Args:
+        generator: Of the discriminator's shape; its encoder is replaced by that of the
+            discriminator.
+        discriminator: The model that one keeps.
+        masking: Which pieces to mask.
+        sampler: Of no consequence while training.
+    """
+
+    detects = False
+
+    def __init__(
+        self,
+        generator: ElectraForMaskedLM,
+        discriminator: ElectraForPreTraining,
+        masking: Masking,
+        sampler: Sampler,
+    ) -> None:
+        super().__init__(generator, discriminator, masking, sampler)
+        generator.electra = discriminator.electra
+        generator.tie_weights()
+        discriminator.head.requires_grad_(False)
+
+    def forward(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Losses:
+        """The losses of a batch; those of detection are zero."""
+        device = self.discriminator.device
+        masked = self.masking(batch, random)
+        rows, originals = masked.rows.to(device), masked.originals.to(device)
+        logits = self.generator.forward_packed(masked.batch.to(device), rows)
+        mlm = F.cross_entropy(logits, originals)
+        with torch.no_grad():
+            correct = (logits.argmax(-1) == originals).float().mean()
+        nothing = torch.zeros((), device=device)
+        return Losses(mlm, mlm.detach(), nothing, correct, nothing, nothing)

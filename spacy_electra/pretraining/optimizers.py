@@ -64,7 +64,9 @@ class AdamWithoutBiasCorrection(Optimizer):
             torch._foreach_addcdiv_(weights, means, roots, -group["lr"])
 
 
-def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+def parameter_groups(
+    module: nn.Module, weight_decay: float = WEIGHT_DECAY
+) -> list[dict[str, Any]]:
     """Weights that decay, and layer norms and biases that do not."""
     decayed: list[Tensor] = []
     kept: list[Tensor] = []
@@ -73,22 +75,31 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
             undecayed = parameter.dim() < 2 or "norm" in name
             (kept if undecayed else decayed).append(parameter)
     return [
-        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": decayed, "weight_decay": weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
 
 
-def adamw_reference(module: nn.Module, lr: float) -> list[Optimizer]:
+def adamw_reference(
+    module: nn.Module, lr: float, weight_decay: float = WEIGHT_DECAY
+) -> list[Optimizer]:
     """AdamW without bias correction, as the reference implementation has it."""
-    return [AdamWithoutBiasCorrection(parameter_groups(module), lr=lr)]
+    return [AdamWithoutBiasCorrection(parameter_groups(module, weight_decay), lr=lr)]
 
 
-def adamw(module: nn.Module, lr: float) -> list[Optimizer]:
+def adamw(
+    module: nn.Module, lr: float, weight_decay: float = WEIGHT_DECAY
+) -> list[Optimizer]:
     """Torch's AdamW."""
-    return [torch.optim.AdamW(parameter_groups(module), lr=lr, eps=1e-6)]
+    return [torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, eps=1e-6)]
 
 
-def muon(module: nn.Module, lr: float, muon_lr: float = 0.02) -> list[Optimizer]:
+def muon(
+    module: nn.Module,
+    lr: float,
+    muon_lr: float = 0.02,
+    weight_decay: float = WEIGHT_DECAY,
+) -> list[Optimizer]:
     """Muon on the matrices of the layers and AdamW on all else.
 
     Muon orthogonalizes the momentum of a matrix before it steps (Jordan et al., 2024),
@@ -98,6 +109,7 @@ def muon(module: nn.Module, lr: float, muon_lr: float = 0.02) -> list[Optimizer]
         module: What to train.
         lr: Learning rate of AdamW.
         muon_lr: Learning rate of Muon.
+        weight_decay: Of both.
 
     Raises:
         ImportError: If torch is older than Muon.
@@ -110,11 +122,11 @@ def muon(module: nn.Module, lr: float, muon_lr: float = 0.02) -> list[Optimizer]
         if ".layers." in name and parameter.dim() == 2
     ]
     chosen = {id(matrix) for matrix in matrices}
-    groups = parameter_groups(module)
+    groups = parameter_groups(module, weight_decay)
     for group in groups:
         group["params"] = [p for p in group["params"] if id(p) not in chosen]
     return [
-        torch.optim.Muon(matrices, lr=muon_lr, weight_decay=WEIGHT_DECAY),
+        torch.optim.Muon(matrices, lr=muon_lr, weight_decay=weight_decay),
         torch.optim.AdamW(groups, lr=lr, eps=1e-6, betas=(0.9, 0.98)),
     ]
 

@@ -28,6 +28,16 @@ Settings = TypeVar("Settings")
 INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency")
+OBJECTIVES = ("rtd", "mlm", "rtd-gdes")
+TRACKERS = ("auto", "tensorboard", "wandb")
+_POSITIVE = (
+    ("data", "batch_size"),
+    ("training", "accumulate"),
+    ("training", "report_every"),
+    ("training", "evaluate_every"),
+    ("training", "save_every"),
+    ("training", "keep"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +47,14 @@ class DataSettings:
     Args:
         shards: Folder of the tokenized corpus.
         length: Pieces a sequence, [CLS] and [SEP] among them.
-        batch_size: Sequences a step.
+        batch_size: Sequences a batch.
+        batch_tokens: Pieces a batch, in place of ``batch_size``; 0 for none.
     """
 
     shards: str
     length: int = 128
     batch_size: int = 32
+    batch_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,11 @@ class ModelSettings:
 
     Args:
         size: Preset of the discriminator.
+        init_from: Begin with the weights of a checkpoint: a folder, the name of a
+            bundled one or a hub id, of a discriminator, a BERT, or a run; it must have
+            the shape that the other settings say. "" for none.
+        generator_from: The same for the generator; by default the one that lies beside
+            the discriminator of ``init_from``, if there is one.
         discriminator: Fields of its config to set otherwise.
         generator_fraction: Width of the generator over that of the discriminator.
         generator: Fields of the generator's config to set otherwise.
@@ -62,6 +79,8 @@ class ModelSettings:
     """
 
     size: str = "small"
+    init_from: str = ""
+    generator_from: str = ""
     discriminator: Mapping[str, Any] = field(default_factory=dict)
     generator_fraction: float = 0.25
     generator: Mapping[str, Any] = field(default_factory=dict)
@@ -81,9 +100,11 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """Masking and the weight of the two losses.
+    """What to learn: masking and the weight of the two losses.
 
     Args:
+        name: "rtd" (the paper's), "mlm" (the encoder alone, as a masked language model)
+            or "rtd-gdes" (gradient-disentangled embedding sharing).
         mask_share: Share of pieces to predict.
         mask_replaced: Share of those whose place [MASK] takes; the rest stay.
         rtd_weight: Weight of the discriminator's loss.
@@ -93,6 +114,7 @@ class ObjectiveSettings:
             corrupted place.
     """
 
+    name: str = "rtd"
     mask_share: float = 0.15
     mask_replaced: float = 0.85
     rtd_weight: float = 50.0
@@ -162,6 +184,8 @@ class OptimizerSettings:
         name: A key of ``OPTIMIZERS``.
         learn_rate: Of AdamW.
         muon_learn_rate: Of Muon, where it is used.
+        weight_decay: What a weight loses each step, times the learning rate; layer
+            norms and biases lose nothing.
         warmup_steps: Steps over which both rise from zero.
         grad_clip: Largest norm of the gradient; 0 leaves it as it is.
     """
@@ -169,6 +193,7 @@ class OptimizerSettings:
     name: str = "muon"
     learn_rate: float = 2e-3
     muon_learn_rate: float = 0.02
+    weight_decay: float = 0.01
     warmup_steps: int = 100
     grad_clip: float = 1.0
 
@@ -181,23 +206,58 @@ class TrainingSettings:
         seed: Of the weights, the order, the masks and the samples.
         precision: "auto", "fp32" or "bf16".
         max_steps: End of the training in steps; 0 for none.
-        max_minutes: End of the training in minutes of training time; 0 for none.
+        max_tokens: End of the training in pieces; 0 for none.
+        max_minutes: End of the training in minutes of training time; 0 for none. Where
+            several ends are given, the first one counts.
+        accumulate: Batches a step, over all processes; raised to a multiple of the
+            number of processes.
+        compile: Whether to compile the feed-forward layers with ``torch.compile``.
+        average: Decay of a moving average of the weights, which is what is evaluated
+            and kept in the end; 0 for none.
         report_every: Steps between lines of the log.
         evaluate_every: Steps between evaluations on the held-out text.
         evaluate_sequences: Sequences of held-out text to evaluate on.
         save_every: Steps between checkpoints.
         keep: Number of checkpoints to keep.
+        keep_best: Whether to keep the best checkpoint besides: of those with figures
+            of their own step.
+        best_by: Column of the log that tells which is best; by default "auc_frequency",
+            or "mlm_loss" with the objective "mlm".
+        most_repeats: Warn when a text is seen more often than this.
+        trackers: Where else to log: "tensorboard", "wandb"; "auto" is TensorBoard where
+            it is installed.
     """
 
     seed: int = 0
     precision: str = "auto"
     max_steps: int = 0
+    max_tokens: int = 0
     max_minutes: float = 0.0
+    accumulate: int = 1
+    compile: bool = False
+    average: float = 0.0
     report_every: int = 50
     evaluate_every: int = 500
     evaluate_sequences: int = 256
     save_every: int = 500
     keep: int = 2
+    keep_best: bool = True
+    best_by: str = ""
+    most_repeats: float = 4.0
+    trackers: tuple[str, ...] = ("auto",)
+
+    def progress(self, step: int, tokens: int, seconds: float) -> float:
+        """How much of the budget is used up, 0 to 1."""
+        shares = [
+            used / limit
+            for used, limit in (
+                (step, self.max_steps),
+                (tokens, self.max_tokens),
+                (seconds / 60, self.max_minutes),
+            )
+            if limit
+        ]
+        return min(1.0, max(shares, default=0.0))
 
 
 @dataclass(frozen=True)
@@ -216,9 +276,29 @@ class PretrainingSettings:
         _check("model.words", self.model.words, WORDS)
         _check("sampler.weak", self.sampler.weak, SAMPLERS)
         _check("sampler.strong", self.sampler.strong, SAMPLERS)
+        _check("objective.name", self.objective.name, OBJECTIVES)
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
-        if not self.training.max_steps and not self.training.max_minutes:
+        for name in self.training.trackers:
+            _check("training.trackers", name, TRACKERS)
+        training = self.training
+        if not (training.max_steps or training.max_tokens or training.max_minutes):
             raise ValueError(Errors.SE410())
+        for section, name in _POSITIVE:
+            value = getattr(getattr(self, section), name)
+            if value < 1:
+                raise ValueError(
+                    Errors.SE003(
+                        name=f"{section}.{name}",
+                        requirement="a positive int",
+                        value=value,
+                    )
+                )
+
+    @property
+    def best_by(self) -> str:
+        """The column of the log that tells which checkpoint is best."""
+        usual = "mlm_loss" if self.objective.name == "mlm" else "auc_frequency"
+        return self.training.best_by or usual
 
     @classmethod
     def from_file(

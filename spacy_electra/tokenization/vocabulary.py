@@ -32,12 +32,14 @@ def train_vocabulary(
         vocab_size: Number of pieces, special ones among them; fewer come out where the
             text gives no more.
         min_frequency: Fewest occurrences of a pair that is merged.
-        settings: Arguments of ``ElectraTokenizer``.
+        settings: Arguments of ``ElectraTokenizer``; the tokens of ``never_split`` come
+            into the vocabulary behind the special ones.
 
     Raises:
         ValueError: If the size leaves no room, or the texts give no piece.
     """
     special = [settings.get(name, SPECIAL_TOKENS[name]) for name in _SPECIAL_ORDER]
+    special = list(dict.fromkeys([*special, *(settings.get("never_split") or ())]))
     if vocab_size <= len(special):
         raise ValueError(Errors.SE105(size=vocab_size, special=len(special)))
     # The special tokens alone make a tokenizer that normalizes and splits as it should.

@@ -22,6 +22,12 @@ def grammar_documents(number, sentences=8, seed=0):
 
 
 @pytest.fixture(scope="session")
+def grammar():
+    """Gives any number of texts, different ones for each seed."""
+    return grammar_documents
+
+
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory):
     documents = list(grammar_documents(120))
     tokenizer = train_vocabulary(documents, vocab_size=70)
@@ -30,8 +36,14 @@ def shards(tmp_path_factory):
 
 
 @pytest.fixture
-def settings_for(shards):
+def settings_for(settings_for_module):
     """Settings of a run of seconds; sections may be changed."""
+    return settings_for_module
+
+
+@pytest.fixture(scope="session")
+def settings_for_module(shards):
+    """The same for fixtures that live longer than a test."""
 
     def make(dropout=0.1, **sections):
         config = {

@@ -10,6 +10,9 @@ from spacy_electra.pretraining.settings import PretrainingSettings
 from spacy_electra.pretraining.trainer import Trainer, checkpoints
 from spacy_electra.tokenization import ElectraTokenizer
 
+# Runs of seconds learn nothing, and say so.
+pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
+
 
 def weights(trainer):
     return {n: p.detach().clone() for n, p in trainer.objective.named_parameters()}

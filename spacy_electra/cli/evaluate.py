@@ -1,0 +1,49 @@
+"""`python -m spacy electra evaluate`: the figures of a checkpoint on any text."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import srsly
+import typer
+from wasabi import msg
+
+from ..pretraining.corpus import read_documents
+from ..pretraining.opening import open_pair
+from ..pretraining.pair_evaluation import evaluate_pair
+from ..pretraining.workers import own_device
+
+
+def evaluate(
+    source: str = typer.Argument(
+        ..., help="Run, checkpoint, source directory, bundled name or hub id"
+    ),
+    corpus: str = typer.Argument(..., help="File, folder or glob, as for prepare"),
+    generator: str = typer.Option("", help="Where the generator comes from instead"),
+    length: int = typer.Option(128, help="Pieces a sequence"),
+    sequences: int = typer.Option(256, help="Most sequences to evaluate on"),
+    mask_share: float = typer.Option(0.15, help="Share of pieces that are replaced"),
+    threshold: float = typer.Option(0.5, help="Probability from which one is marked"),
+    seed: int = typer.Option(0, help="Of masks and samples"),
+    device: str = typer.Option("auto", help="Where to compute"),
+    precision: str = typer.Option("auto", help='"auto", "fp32" or "bf16"'),
+    output: Path = typer.Option(None, help="JSON file for the figures"),
+) -> None:
+    """Report the figures of training for a checkpoint on any text."""
+    texts = list(islice(read_documents(corpus), sequences))
+    figures = evaluate_pair(
+        open_pair(source, generator),
+        texts,
+        length=length,
+        sequences=sequences,
+        mask_share=mask_share,
+        threshold=threshold,
+        seed=seed,
+        device=own_device(device),
+        precision=precision,
+    )
+    msg.table([(name, f"{value:.4f}") for name, value in figures.items()])
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, figures)

@@ -1,0 +1,59 @@
+"""`python -m spacy electra probe`: how good a tagger an encoder makes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import srsly
+import typer
+from tqdm import tqdm
+from wasabi import msg
+
+from ..pretraining.conllu import read_conllu
+from ..pretraining.opening import open_pair
+from ..pretraining.probe import ProbeSettings
+from ..pretraining.probe import probe as train_probes
+from ..pretraining.workers import own_device
+
+
+def probe(
+    source: str = typer.Argument(
+        ..., help="Run, checkpoint, source directory, bundled name or hub id"
+    ),
+    train: Path = typer.Argument(..., help="CoNLL-U file to learn from", exists=True),
+    test: Path = typer.Argument(..., help="CoNLL-U file to measure on", exists=True),
+    epochs: int = typer.Option(3, help="Times that each sentence is seen"),
+    limit: int = typer.Option(0, help="Most sentences to learn from; 0 for all"),
+    seed: int = typer.Option(0, help="Of weights, order and dropout"),
+    device: str = typer.Option("auto", help="Where to compute"),
+    output: Path = typer.Option(None, help="JSON file for the figures"),
+) -> None:
+    """Train taggers on a frozen and an unfrozen encoder; print their accuracy.
+
+    A low loss in pretraining is no promise: this is what the encoder is worth.
+    """
+    with warnings.catch_warnings():
+        # Of no consequence: only the encoder is used.
+        warnings.filterwarnings("ignore", message=r".*SW200")
+        pair = open_pair(source)
+    sentences = list(read_conllu(train))[: limit or None]
+    with tqdm(unit=" batches", desc="Training two taggers") as bar:
+
+        def on_batch(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        result = train_probes(
+            pair.discriminator.electra.to(own_device(device)),
+            pair.tokenizer,
+            sentences,
+            list(read_conllu(test)),
+            ProbeSettings(epochs=epochs, seed=seed),
+            on_batch=on_batch,
+        )
+    rows = [(name, f"{value:.2%}") for name, value in result.items()]
+    msg.table(rows, header=("Encoder", "Accuracy"), divider=True)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        srsly.write_json(output, result)

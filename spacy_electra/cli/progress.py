@@ -1,0 +1,88 @@
+"""What a pretraining run shows in the terminal while it works."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from ..pretraining.trainer import Trainer
+
+# What a line of the terminal shows, and how.
+_COLUMNS = {
+    "step": "{:>7}",
+    "tokens": "{:>11,}",
+    "minutes": "{:>7.1f}",
+    "progress": "{:>6.1%}",
+    "tokens_per_second": "{:>6,}",
+    "train_mlm": "mlm {:.3f}",
+    "train_rtd": "rtd {:.4f}",
+    "train_same": "same {:.2f}",
+    "mlm_loss": "| held out: mlm {:.3f}",
+    "mlm_accuracy": "acc {:.3f}",
+    "auc_generator": "AUC generator {:.3f}",
+    "auc_frequency": "frequency {:.3f}",
+    "auc_unigram": "unigram {:.3f}",
+}
+_SECONDS_BETWEEN = 0.5
+
+
+class PretrainingBar:
+    """A bar at the bottom, and the lines of the log above it."""
+
+    def __init__(self) -> None:
+        form = "{percentage:5.1f}%|{bar:20}| {desc}"
+        self._bar = tqdm(total=1.0, bar_format=form, dynamic_ncols=True)
+        self._began: tuple[float, float] | None = None
+        self._shown = 0.0
+
+    def __enter__(self) -> PretrainingBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def on_step(self, trainer: Trainer) -> None:
+        """Move the bar; figures are fetched only so often, which a GPU waits for."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, trainer.progress)
+        if now - self._shown < _SECONDS_BETWEEN and trainer.progress < 1.0:
+            return
+        self._shown = now
+        self._bar.n = trainer.progress
+        parts = [f"step {trainer.step:,}"]
+        if trainer.speed:
+            parts.append(f"{trainer.speed:,.0f} tokens/s")
+        parts.append(f"{self._time_left(now, trainer.progress)} left")
+        if trainer.losses is not None:
+            parts.append(f"mlm {float(trainer.losses.mlm):.3f}")
+            parts.append(f"rtd {float(trainer.losses.rtd):.4f}")
+        self._bar.set_description_str("  ".join(parts))
+
+    def report(self, row: dict[str, Any]) -> None:
+        """Write a line of the log."""
+        shown = (f.format(row[name]) for name, f in _COLUMNS.items() if name in row)
+        self._bar.write("  ".join(shown))
+
+    def warn(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        """Write a warning between the lines; takes the place of ``showwarning``."""
+        self._bar.write(f"⚠ {message}")
+
+    def _time_left(self, now: float, progress: float) -> str:
+        assert self._began is not None
+        then, before = self._began
+        if progress <= before:
+            return "?"
+        return str(
+            tqdm.format_interval((1 - progress) * (now - then) / (progress - before))
+        )
