@@ -21,6 +21,14 @@ class Warnings(_Message):
         "{source!r} is no discriminator, so the head for replaced-token detection "
         "starts from random weights. Train it before you use its scores."
     )
+    SW310 = (
+        "A learning rate of {rate:g} is likely to ruin a pretrained encoder. Set it to "
+        "{highest:g} or less, with a warm-up, in [training.optimizer.learn_rate]."
+    )
+    SW311 = (
+        "{section} has no meaning here and is ignored: {names}. Remove it from the "
+        "config."
+    )
 
 
 class Errors(_Message):
@@ -102,6 +110,31 @@ class Errors(_Message):
     SE302 = (
         "The window of {window} pieces is longer than max_position_embeddings={limit} "
         "of {source!r}. Set window = {limit} or less."
+    )
+    SE320 = (
+        "The pieces of this batch are not those that {upstream!r} was updated with. "
+        "Update the components on the Docs that the encoder got, in one nlp.update()."
+    )
+    SE321 = (
+        "{upstream!r} has neither been updated with these Docs nor set its states on "
+        "them. Where it is frozen, name it in training.annotating_components too."
+    )
+    SE322 = (
+        "frozen_layers={frozen}, but the encoder has {layers} layers. Choose a number "
+        "up to that."
+    )
+    SE323 = (
+        "{name} needs spacy-transformers, which is not installed. Run "
+        "`pip install spacy-electra[transformers]`."
+    )
+    SE324 = (
+        "A span of {length} pieces has no single matrix of attention weights: it is "
+        "longer than {limit} and runs in several windows. Take shorter spans, or leave "
+        "output_attentions out of transformer_config."
+    )
+    SE325 = (
+        "EncoderListener can't read what stands in doc._.trf_data: it needs the states "
+        "of pieces that an `electra` component without get_spans sets."
     )
 
     # Pipeline: SE350 to SE399
