@@ -148,6 +148,10 @@ class Errors(_Message):
         "share their embeddings. Set pretraining.generator to one that fits, or to "
         "null for a new one."
     )
+    SE360 = (
+        "There are no vectors on this Doc. Run an `electra` component on it; with "
+        "store = false set set_tensor = true, which keeps them in doc.tensor."
+    )
 
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."

@@ -189,7 +189,11 @@ def windows_of(
 
 
 def encode(
-    shim: ElectraShim, windows: Windows, max_tokens: int, is_train: bool
+    shim: ElectraShim,
+    windows: Windows,
+    max_tokens: int,
+    is_train: bool,
+    inputs_of: Callable[[PackedBatch], Any] = lambda batch: batch,
 ) -> tuple[Tensor, Callable[[Tensor], None]]:
     """Run a network on windows, as many at a time as ``max_tokens`` lets.
 
@@ -198,6 +202,7 @@ def encode(
         windows: T rows in all.
         max_tokens: Most rows of one forward pass.
         is_train: Whether to keep what the way back needs.
+        inputs_of: Makes of a batch what the shim's network takes.
 
     Returns:
         The outputs end to end, [..., T, H], without a graph; and a callback that takes
@@ -206,7 +211,7 @@ def encode(
     outputs: list[Tensor] = []
     backprops = []
     for batch in packed_batches(windows, max_tokens):
-        output, backprop = shim(batch.to(shim.device), is_train)
+        output, backprop = shim(inputs_of(batch.to(shim.device)), is_train)
         outputs.append(output)
         backprops.append(backprop)
     if outputs:
