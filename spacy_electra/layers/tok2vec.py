@@ -63,14 +63,18 @@ def _forward(
     rows, lengths = rows_of_tokens(encoded.pieces)
     rows_xp = ops.asarray1i(cast(Ints1d, rows))
     ragged = Ragged(encoded.states[rows_xp], ops.asarray1i(cast(Ints1d, lengths)))
-    pooled, backprop_pooling = model.layers[0](ragged, is_train)
+    if len(rows):
+        pooled, backprop_pooling = model.layers[0](ragged, is_train)
+    else:
+        # Thinc's reductions lose the width of a batch without any pieces.
+        pooled = ops.alloc2f(len(lengths), encoded.states.shape[1])
     counts = [len(part.alignment.lengths) for part in encoded.pieces]
     ends = np.cumsum(counts)[:-1].tolist()
     vectors = ops.xp.split(pooled, ends) if counts else []
 
     def backprop(gradients: list[Floats2d]) -> PieceStates:
         states = ops.alloc2f(*encoded.states.shape)
-        if gradients:
+        if len(rows):
             flat = ops.xp.concatenate(gradients)
             of_rows = backprop_pooling(flat).dataXd * model.attrs["grad_factor"]
             ops.scatter_add(states, rows_xp, of_rows)

@@ -231,6 +231,9 @@ class ElectraBatch(FullTransformerBatch):
             token_start = token_end - len(doc)
             own_rows = slice(row_ends[token_start], row_ends[token_end])
             own_states = states[own].reshape((*shape, states.shape[1]))
+            if self.is_whole:
+                # A view would keep the whole batch for as long as the Doc is kept.
+                own_states = own_states.copy()
             output = ModelOutput(last_hidden_state=own_states)
             for key, parts in others.items():
                 output[key] = [

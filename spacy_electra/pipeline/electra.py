@@ -217,9 +217,8 @@ class Electra(Transformer):
             return losses
         states, backprop = self.model.begin_update(docs)
         assert isinstance(states, ElectraBatch)
-        self._pending = _Update(
-            self, states, backprop, losses, len(self.listeners), sgd
-        )
+        pending = _Update(self, states, backprop, losses, len(self.listeners), sgd)
+        self._pending = pending
         for listener in self.listeners:
             if isinstance(listener, EncoderListener):
                 listener.receive(
