@@ -208,6 +208,8 @@ def encode(
         The outputs end to end, [..., T, H], without a graph; and a callback that takes
         their gradient, of the same shape.
     """
+    if not is_train and shim.rows_a_pass is not None:
+        max_tokens = min(max_tokens, shim.rows_a_pass)
     outputs: list[Tensor] = []
     backprops = []
     for batch in packed_batches(windows, max_tokens):
