@@ -132,6 +132,7 @@ class ElectraShim(PyTorchShim):
             ValueError: If more layers are to be frozen than there are.
         """
         self._model = network.to(get_torch_default_device())
+        self._inference = None
         self.config = config
         self.tokenizer = tokenizer
         if isinstance(network, ElectraModel):
@@ -183,7 +184,7 @@ class ElectraShim(PyTorchShim):
         dtype = resolve_precision(self.precision, self.device)
         if not can_infer(self.network, dtype):
             return self.network
-        # Weights may change in place or be replaced, by optimizers and by hand.
+        # Weights may also change by hand, in place or replaced.
         weights = [(p.data_ptr(), p._version) for p in self.network.parameters()]
         key = (dtype, *weights)
         if self._inference is None or key != self._inference_key:
@@ -199,6 +200,8 @@ class ElectraShim(PyTorchShim):
         """
         if self.is_empty:
             return
+        # An optimizer writes through NumPy, which torch's versions do not see.
+        self._inference = None
         self._warn_of_learn_rate(optimizer)
         for name, weight in self.network.named_parameters():
             if weight.grad is None:
@@ -244,9 +247,11 @@ class ElectraShim(PyTorchShim):
                 kept.append((weight, weight.data))
                 other = xp2torch(params[self.id, name], device=weight.device)
                 weight.data = other.detach().clone()
+        self._inference = None
         try:
             yield
         finally:
+            self._inference = None
             for weight, data in kept:
                 weight.data = data
 
