@@ -231,7 +231,7 @@ def step_seconds(nlp: Language, documents: list[list[str]], repeats: int) -> flo
     nlp.add_pipe("tagger", config={"model": model})
     examples = []
     for words in documents:
-        doc = Doc(nlp.vocab, words=words, tags=[word[-1] for word in words])
+        doc = Doc(nlp.vocab, words=words, tags=[f"T{len(word)}" for word in words])
         examples.append(Example(Doc(nlp.vocab, words=words), doc))
     optimizer = nlp.initialize(lambda: examples)
     optimizer.learn_rate = 1e-5
