@@ -14,6 +14,7 @@ _HOMES = {
     "ElectraForPreTraining": "models",
     "ElectraModel": "models",
     "ElectraTokenizer": "tokenization",
+    "token_vectors": "pipeline.electra",
 }
 __all__ = list(_HOMES)
 

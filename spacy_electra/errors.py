@@ -21,6 +21,14 @@ class Warnings(_Message):
         "{source!r} is no discriminator, so the head for replaced-token detection "
         "starts from random weights. Train it before you use its scores."
     )
+    SW310 = (
+        "A learning rate of {rate:g} is likely to ruin a pretrained encoder. Set it to "
+        "{highest:g} or less, with a warm-up, in [training.optimizer.learn_rate]."
+    )
+    SW311 = (
+        "{section} has no meaning here and is ignored: {names}. Remove it from the "
+        "config."
+    )
     SW400 = (
         "No document of {path} is held out, so the training will report no figures on "
         "held-out text. Give more documents or a smaller --held-out-every than {every}."
@@ -125,6 +133,31 @@ class Errors(_Message):
         "The window of {window} pieces is longer than max_position_embeddings={limit} "
         "of {source!r}. Set window = {limit} or less."
     )
+    SE320 = (
+        "The pieces of this batch are not those that {upstream!r} was updated with. "
+        "Update the components on the Docs that the encoder got, in one nlp.update()."
+    )
+    SE321 = (
+        "{upstream!r} has neither been updated with these Docs nor set its states on "
+        "them. Where it is frozen, name it in training.annotating_components too."
+    )
+    SE322 = (
+        "frozen_layers={frozen}, but the encoder has {layers} layers. Choose a number "
+        "up to that."
+    )
+    SE323 = (
+        "{name} needs spacy-transformers, which is not installed. Run "
+        "`pip install spacy-electra[transformers]`."
+    )
+    SE324 = (
+        "A span of {length} pieces has no single matrix of attention weights: it is "
+        "longer than {limit} and runs in several windows. Take shorter spans, or leave "
+        "output_attentions out of transformer_config."
+    )
+    SE325 = (
+        "EncoderListener can't read what stands in doc._.trf_data: it needs the states "
+        "of pieces that an `electra` component without get_spans sets."
+    )
 
     # Pipeline: SE350 to SE399
     SE350 = (
@@ -136,6 +169,10 @@ class Errors(_Message):
         "The generator has {name}={found}, the discriminator {expected}; but they "
         "share their embeddings. Set pretraining.generator to one that fits, or to "
         "null for a new one."
+    )
+    SE360 = (
+        "There are no vectors on this Doc. Run an `electra` component on it; with "
+        "store = false set set_tensor = true, which keeps them in doc.tensor."
     )
 
     # Pretraining: SE400 to SE499

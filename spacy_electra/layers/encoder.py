@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -18,9 +18,9 @@ from ..errors import Errors
 from ..models import ElectraModel, PackedBatch, split_by_tokens
 from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import align
+from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import Windows, make_windows
-from .shim import ElectraShim
+from .shim import ElectraShim, Tuning
 from .types import PieceStates
 
 EncoderModel = Model[list[Doc], PieceStates]
@@ -33,6 +33,9 @@ def Encoder(
     stride: int = 96,
     max_tokens: int = 8192,
     precision: str = "auto",
+    layer_decay: float = 1.0,
+    frozen_layers: int = 0,
+    gradient_checkpointing: bool = False,
 ) -> EncoderModel:
     """An ELECTRA encoder with weights of its own.
 
@@ -44,6 +47,10 @@ def Encoder(
         stride: Pieces from the start of a window to that of the next.
         max_tokens: Most pieces of one forward pass; it bounds memory.
         precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        layer_decay: Learning rate of a layer over that of the layer above it.
+        frozen_layers: Number of layers, from the lowest, that never change; with them
+            the embeddings.
+        gradient_checkpointing: Whether training saves memory and takes longer.
 
     Returns:
         A model from Docs to the states of their pieces. Dimension nO is the encoder's
@@ -54,6 +61,7 @@ def Encoder(
     """
     resolve_precision(precision, torch.device("cpu"))
     make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
+    tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
     return Model(
         "electra_encoder",
         _forward,
@@ -65,7 +73,7 @@ def Encoder(
             "stride": stride,
             "max_tokens": max_tokens,
         },
-        shims=[ElectraShim(_run, precision)],
+        shims=[ElectraShim(_run, precision, tuning)],
     )
 
 
@@ -95,17 +103,42 @@ def _run(network: ElectraModel, batch: PackedBatch) -> Tensor:
 
 
 def _initialize(model: EncoderModel, X: Any = None, Y: Any = None) -> None:
-    source = model.attrs["source"]
+    fill_from_source(
+        encoder_shim(model), model.attrs["source"], window=model.attrs["window"]
+    )
+    model.set_dim("nO", encoder_shim(model).network.config.hidden_size, force=True)
+
+
+def fill_from_source(
+    shim: ElectraShim,
+    source: str,
+    window: int,
+    config_changes: Mapping[str, Any] | None = None,
+    tokenizer_changes: Mapping[str, Any] | None = None,
+) -> None:
+    """Read an encoder and its tokenizer into a shim.
+
+    Args:
+        shim: Gets them.
+        source: As in ``Encoder``.
+        window: Most pieces that attend to each other.
+        config_changes: Fields of the checkpoint's config to set otherwise.
+        tokenizer_changes: Settings of its tokenizer to set otherwise.
+
+    Raises:
+        FileNotFoundError: If the source or one of its files is missing.
+        ValueError: If it is no ELECTRA, or its positions are fewer than a window.
+    """
     folder = resolve_source(source)
     limit = read_config(folder).max_position_embeddings
-    if model.attrs["window"] > limit:
-        raise ValueError(
-            Errors.SE302(window=model.attrs["window"], limit=limit, source=source)
-        )
+    if window > limit:
+        raise ValueError(Errors.SE302(window=window, limit=limit, source=source))
     tokenizer = ElectraTokenizer.from_pretrained(folder)
-    network, _ = read_model_with_report(ElectraModel, folder)
-    encoder_shim(model).fill(network, network.config, tokenizer)
-    model.set_dim("nO", network.config.hidden_size, force=True)
+    if tokenizer_changes:
+        settings = {**tokenizer.settings, **tokenizer_changes}
+        tokenizer = ElectraTokenizer(tokenizer.vocab, **settings)
+    network, _ = read_model_with_report(ElectraModel, folder, **(config_changes or {}))
+    shim.fill(network, network.config, tokenizer)
 
 
 def _forward(
@@ -114,29 +147,15 @@ def _forward(
     shim = load_encoder(model)
     assert shim.tokenizer is not None
     pieces = align(docs, shim.tokenizer)
-    windows = make_windows(
-        pieces,
-        window=model.attrs["window"],
-        stride=model.attrs["stride"],
-        cls_id=shim.tokenizer.cls_token_id,
-        sep_id=shim.tokenizer.sep_token_id,
-    )
-    outputs: list[Tensor] = []
-    backprops = []
-    for batch in packed_batches(windows, model.attrs["max_tokens"]):
-        output, backprop = shim(batch.to(shim.device), is_train)
-        outputs.append(output)
-        backprops.append(backprop)
+    windows = windows_of(model, shim, pieces)
+    hidden, backprop_rows = encode(shim, windows, model.attrs["max_tokens"], is_train)
     piece_rows, cls_rows = (
-        torch.from_numpy(rows).to(shim.device)
+        torch.from_numpy(rows).to(hidden.device)
         for rows in (windows.piece_rows, windows.cls_rows)
     )
-    width = shim.network.config.hidden_size
-    nothing = torch.zeros((0, width), device=shim.device)
-    hidden = outputs[0] if len(outputs) == 1 else torch.cat([nothing, *outputs])
 
     def states_of(rows: Tensor) -> Any:
-        return torch2xp(hidden.detach().index_select(0, rows).float())
+        return torch2xp(hidden.index_select(0, rows).float())
 
     result = PieceStates(
         states=states_of(piece_rows),
@@ -149,13 +168,67 @@ def _forward(
         rows = torch.zeros(hidden.shape, device=hidden.device)
         rows.index_add_(0, piece_rows, xp2torch(gradient.states, device=rows.device))
         rows.index_add_(0, cls_rows, xp2torch(gradient.cls_states, device=rows.device))
-        start = 0
-        for output, backprop in zip(outputs, backprops, strict=True):
-            backprop(rows[start : start + len(output)])
-            start += len(output)
+        backprop_rows(rows)
         return docs
 
     return result, backprop_states
+
+
+def windows_of(
+    model: Model[Any, Any], shim: ElectraShim, pieces: Sequence[Pieces]
+) -> Windows:
+    """Cut pieces into the windows that a model's attributes name."""
+    assert shim.tokenizer is not None
+    return make_windows(
+        pieces,
+        window=model.attrs["window"],
+        stride=model.attrs["stride"],
+        cls_id=shim.tokenizer.cls_token_id,
+        sep_id=shim.tokenizer.sep_token_id,
+    )
+
+
+def encode(
+    shim: ElectraShim,
+    windows: Windows,
+    max_tokens: int,
+    is_train: bool,
+    inputs_of: Callable[[PackedBatch], Any] = lambda batch: batch,
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """Run a network on windows, as many at a time as ``max_tokens`` lets.
+
+    Args:
+        shim: Holds the network; its output has a row a piece in dimension -2.
+        windows: T rows in all.
+        max_tokens: Most rows of one forward pass.
+        is_train: Whether to keep what the way back needs.
+        inputs_of: Makes of a batch what the shim's network takes.
+
+    Returns:
+        The outputs end to end, [..., T, H], without a graph; and a callback that takes
+        their gradient, of the same shape.
+    """
+    if not is_train and shim.rows_a_pass is not None:
+        max_tokens = min(max_tokens, shim.rows_a_pass)
+    outputs: list[Tensor] = []
+    backprops = []
+    for batch in packed_batches(windows, max_tokens):
+        output, backprop = shim(inputs_of(batch.to(shim.device)), is_train)
+        outputs.append(output)
+        backprops.append(backprop)
+    if outputs:
+        hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
+    else:
+        hidden = torch.zeros((0, shim.network.config.hidden_size), device=shim.device)
+
+    def backprop_rows(gradient: Tensor) -> None:
+        start = 0
+        for output, backprop in zip(outputs, backprops, strict=True):
+            size = output.shape[-2]
+            backprop(gradient.narrow(-2, start, size))
+            start += size
+
+    return hidden.detach(), backprop_rows
 
 
 def packed_batches(windows: Windows, max_tokens: int) -> list[PackedBatch]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import safetensors.torch
@@ -14,10 +17,11 @@ from thinc.types import FloatsXd
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor, nn
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraForMaskedLM, ElectraModel
 from ..models.heads.pretraining import ReplacedTokenHead
-from ..models.precision import autocast
+from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
+from ..models.precision import autocast, resolve_precision
 from ..tokenization import ElectraTokenizer
 from .forking import make_forks_safe
 
@@ -27,6 +31,48 @@ NETWORKS: dict[str, Callable[[ElectraConfig], nn.Module]] = {
     "ElectraForMaskedLM": ElectraForMaskedLM,
     "ReplacedTokenHead": ReplacedTokenHead,
 }
+# Above it, fine-tuning a pretrained encoder usually ruins it (Clark et al., 2020, table
+# 7, tune between 5e-5 and 3e-4).
+HIGHEST_LEARN_RATE = 3e-4
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How an encoder is fine-tuned.
+
+    Args:
+        layer_decay: Learning rate of a layer over that of the layer above it; the
+            embeddings stand below the first (Clark et al., 2020, section 3.1).
+        frozen_layers: Number of layers, from the lowest, that never change; with them
+            the embeddings.
+        gradient_checkpointing: Whether training keeps the input of each layer alone
+            and computes the rest again on the way back: less memory, a third more
+            time.
+
+    Raises:
+        ValueError: If a value can't be; the message names it.
+    """
+
+    layer_decay: float = 1.0
+    frozen_layers: int = 0
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.layer_decay <= 1.0:
+            requirement = "above 0 and at most 1"
+            raise ValueError(
+                Errors.SE003(
+                    name="layer_decay", requirement=requirement, value=self.layer_decay
+                )
+            )
+        if self.frozen_layers < 0:
+            raise ValueError(
+                Errors.SE003(
+                    name="frozen_layers",
+                    requirement="0 or more",
+                    value=self.frozen_layers,
+                )
+            )
 
 
 class ElectraShim(PyTorchShim):
@@ -39,14 +85,22 @@ class ElectraShim(PyTorchShim):
         run: Calls the network: (network, inputs) -> output. A function of a module, so
             that worker processes find it by name.
         precision: "auto", "fp32" or "bf16".
+        tuning: Of an encoder.
     """
 
     def __init__(
-        self, run: Callable[[Any, Any], Tensor], precision: str = "auto"
+        self,
+        run: Callable[[Any, Any], Tensor],
+        precision: str = "auto",
+        tuning: Tuning | None = None,
     ) -> None:
         super().__init__(None)
         self.run = run
         self.precision = precision
+        self.tuning = tuning or Tuning()
+        self._has_warned = False
+        self._inference: InferenceEncoder | None = None
+        self._inference_key: tuple[Any, ...] = ()
         self.config: ElectraConfig | None = None
         self.tokenizer: ElectraTokenizer | None = None
 
@@ -72,10 +126,23 @@ class ElectraShim(PyTorchShim):
         config: ElectraConfig,
         tokenizer: ElectraTokenizer | None = None,
     ) -> None:
-        """Hold a network, on the device that Thinc uses."""
+        """Hold a network, on the device that Thinc uses.
+
+        Raises:
+            ValueError: If more layers are to be frozen than there are.
+        """
         self._model = network.to(get_torch_default_device())
+        self._inference = None
         self.config = config
         self.tokenizer = tokenizer
+        if isinstance(network, ElectraModel):
+            frozen, layers = self.tuning.frozen_layers, config.num_hidden_layers
+            if frozen > layers:
+                raise ValueError(Errors.SE322(frozen=frozen, layers=layers))
+            network.encoder.checkpointing = self.tuning.gradient_checkpointing
+            for name, weight in network.named_parameters():
+                if frozen and depth_of(name) <= frozen:
+                    weight.requires_grad_(False)
 
     def __call__(
         self, inputs: Any, is_train: bool
@@ -93,15 +160,37 @@ class ElectraShim(PyTorchShim):
         network = self.network
         if network.training != is_train:
             network.train(is_train)
+        if not is_train:
+            network = self._for_inference()
         with torch.set_grad_enabled(is_train), autocast(self.device, self.precision):
             output = self.run(network, inputs)
 
         def backprop(gradient: Tensor) -> None:
             if not is_train:
                 raise ValueError(Errors.SE301())
-            output.backward(gradient.to(output.dtype))
+            # Nothing does where every layer is frozen.
+            if output.requires_grad:
+                output.backward(gradient.to(output.dtype))
 
         return output, backprop
+
+    @property
+    def rows_a_pass(self) -> int | None:
+        """Most rows that a pass of inference should have; None for any number."""
+        return ROWS_A_PASS if self.device.type == "cpu" else None
+
+    def _for_inference(self) -> Any:
+        """The network, or one that gives the same faster where nothing is learned."""
+        dtype = resolve_precision(self.precision, self.device)
+        if not can_infer(self.network, dtype):
+            return self.network
+        # Weights may also change by hand, in place or replaced.
+        weights = [(p.data_ptr(), p._version) for p in self.network.parameters()]
+        key = (dtype, *weights)
+        if self._inference is None or key != self._inference_key:
+            self._inference = InferenceEncoder(self.network, dtype)
+            self._inference_key = key
+        return self._inference
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change the weights.
@@ -111,6 +200,9 @@ class ElectraShim(PyTorchShim):
         """
         if self.is_empty:
             return
+        # An optimizer writes through NumPy, which torch's versions do not see.
+        self._inference = None
+        self._warn_of_learn_rate(optimizer)
         for name, weight in self.network.named_parameters():
             if weight.grad is None:
                 continue
@@ -118,9 +210,29 @@ class ElectraShim(PyTorchShim):
                 (self.id, name),
                 cast(FloatsXd, torch2xp(weight.data)),
                 cast(FloatsXd, torch2xp(weight.grad)),
+                lr_scale=self.learn_rate_scale(name),
             )
             weight.data = xp2torch(changed, requires_grad=True, device=weight.device)
             weight.grad = None
+
+    def learn_rate_scale(self, name: str) -> float:
+        """What the learning rate of a parameter is multiplied by."""
+        if self.config is None or not isinstance(self._model, ElectraModel):
+            return 1.0
+        above = self.config.num_hidden_layers + 1 - depth_of(name)
+        return float(self.tuning.layer_decay**above)
+
+    def _warn_of_learn_rate(self, optimizer: Optimizer) -> None:
+        rate = optimizer.learn_rate
+        if (
+            isinstance(self._model, ElectraModel)
+            and not self._has_warned
+            and rate > HIGHEST_LEARN_RATE
+        ):
+            self._has_warned = True
+            warnings.warn(
+                Warnings.SW310(rate=rate, highest=HIGHEST_LEARN_RATE), stacklevel=3
+            )
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
@@ -135,9 +247,11 @@ class ElectraShim(PyTorchShim):
                 kept.append((weight, weight.data))
                 other = xp2torch(params[self.id, name], device=weight.device)
                 weight.data = other.detach().clone()
+        self._inference = None
         try:
             yield
         finally:
+            self._inference = None
             for weight, data in kept:
                 weight.data = data
 
@@ -202,13 +316,20 @@ class ElectraShim(PyTorchShim):
             "id": self.id,
             "run": self.run,
             "precision": self.precision,
+            "tuning": self.tuning,
             "data": self.to_bytes(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        ElectraShim.__init__(self, state["run"], state["precision"])
+        ElectraShim.__init__(self, state["run"], state["precision"], state["tuning"])
         self.id = state["id"]
         self.from_bytes(state["data"])
+
+
+def depth_of(name: str) -> int:
+    """How high a parameter of ``ElectraModel`` stands: 0 for the embeddings."""
+    layer = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+    return int(layer.group(1)) + 1 if layer else 0
 
 
 make_forks_safe()

@@ -75,12 +75,8 @@ class SelfAttention(nn.Module):
         attended = self.dropout(self.output(context))
         return self.norm(hidden + attended), weights
 
-    def _split(self, projected: Tensor, segment: Segment) -> tuple[Tensor, ...]:
-        """Queries, keys and values of a segment, each [count, heads, length, d]."""
-        start, count, length = segment.start, segment.count, segment.length
-        rows = projected[start : start + count * length]
-        parts = rows.view(count, length, 3, self.heads, self.head_width)
-        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+    def _split(self, projected: Tensor, segment: Segment) -> Tensor:
+        return split_heads(projected, segment, self.heads)
 
     def _merge(self, context: Tensor) -> Tensor:
         """From [count, heads, length, d] back to rows [count * length, H]."""
@@ -93,21 +89,12 @@ class SelfAttention(nn.Module):
         self, projected: Tensor, segment: Segment, layout: AttentionLayout
     ) -> Tensor:
         """Attention of a segment by whatever is fastest for it, as rows [n, H]."""
-        query, key, value = self._split(projected, segment)
-        dropout = self._dropout_probability()
-        if layout.bias is None and _explicit_is_faster(projected, segment):
-            context = explicit_attention(
-                query, key, value, dropout=dropout, causal=layout.causal
-            )
-        else:
-            context = F.scaled_dot_product_attention(
-                query,
-                key,
-                value,
-                attn_mask=layout.bias,
-                dropout_p=dropout,
-                is_causal=layout.causal,
-            )
+        context = attend(
+            self._split(projected, segment),
+            bias=layout.bias,
+            dropout=self._dropout_probability(),
+            causal=layout.causal,
+        )
         return self._merge(context)
 
     def _varlen(self, projected: Tensor, layout: AttentionLayout) -> Tensor:
@@ -135,7 +122,7 @@ class SelfAttention(nn.Module):
         layout: AttentionLayout,
         layer: int,
     ) -> tuple[Tensor, Tensor]:
-        query, key, value = self._split(projected, segment)
+        query, key, value = self._split(projected, segment).unbind(0)
         query = query / math.sqrt(self.head_width)
         scores = query @ key.transpose(-1, -2)
         if self.position_type != "absolute":
@@ -170,29 +157,58 @@ class SelfAttention(nn.Module):
         return scores
 
 
-def explicit_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
+def split_heads(projected: Tensor, segment: Segment, heads: int) -> Tensor:
+    """Queries, keys and values of a segment.
+
+    Args:
+        projected: All three of each row side by side, float [T, 3 H].
+        segment: Which rows.
+        heads: Number of heads.
+
+    Returns:
+        A view, float [3, count, heads, length, d].
+    """
+    start, count, length = segment.start, segment.count, segment.length
+    rows = projected[start : start + count * length]
+    return rows.view(count, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+
+
+def attend(
+    parts: Tensor,
     *,
+    bias: Tensor | None = None,
     dropout: float = 0.0,
     causal: bool = False,
 ) -> Tensor:
-    """Attention by batched matrix products and a softmax.
+    """Attention by whatever is fastest for sequences of one length.
 
     Args:
-        query: float [B, heads, length, d], of any strides.
-        key: Likewise.
-        value: Likewise.
+        parts: Queries, keys and values, float [3, B, heads, length, d].
+        bias: Added to the scores, float [B, 1, 1 or length, length].
         dropout: Share of attention weights to drop.
         causal: Whether a piece sees only those before it and itself.
 
     Returns:
         float [B, heads, length, d].
     """
-    count, heads, length, width = query.shape
-    shape = (count * heads, length, width)
-    query, key, value = (part.reshape(shape) for part in (query, key, value))
+    if bias is None and _explicit_is_faster(parts):
+        return explicit_attention(parts, dropout=dropout, causal=causal)
+    query, key, value = parts.unbind(0)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, dropout_p=dropout, is_causal=causal
+    )
+
+
+def explicit_attention(
+    parts: Tensor, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """Attention by batched matrix products and a softmax; arguments as in ``attend``.
+
+    Returns:
+        float [B, heads, length, d].
+    """
+    _, count, heads, length, width = parts.shape
+    query, key, value = parts.reshape(3, count * heads, length, width).unbind(0)
     scores = torch.bmm(query / math.sqrt(width), key.transpose(1, 2))
     if causal:
         scores = scores + _later(scores)
@@ -203,10 +219,9 @@ def explicit_attention(
     return torch.bmm(weights, value).view(count, heads, length, width)
 
 
-def _explicit_is_faster(projected: Tensor, segment: Segment) -> bool:
-    return projected.device.type == "cpu" and segment.length <= LONGEST_EXPLICIT.get(
-        projected.dtype, 0
-    )
+def _explicit_is_faster(parts: Tensor) -> bool:
+    longest = LONGEST_EXPLICIT.get(parts.dtype, 0)
+    return parts.device.type == "cpu" and parts.shape[-2] <= longest
 
 
 def _later(scores: Tensor) -> Tensor:

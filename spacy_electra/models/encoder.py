@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .activations import ACTIVATIONS
 from .attention import SelfAttention
@@ -52,6 +54,8 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(
             EncoderLayer(config) for _ in range(config.num_hidden_layers)
         )
+        # Whether training keeps only what lies between the layers.
+        self.checkpointing = False
 
     def forward(
         self, hidden: Tensor, layout: AttentionLayout, keep_all: bool = False
@@ -71,7 +75,12 @@ class Encoder(nn.Module):
         states = [hidden] if keep_all else []
         attentions = []
         for number, layer in enumerate(self.layers):
-            hidden, weights = layer(hidden, layout, number)
+            if self.checkpointing and self.training and torch.is_grad_enabled():
+                hidden, weights = checkpoint(
+                    layer, hidden, layout, number, use_reentrant=False
+                )
+            else:
+                hidden, weights = layer(hidden, layout, number)
             if keep_all:
                 states.append(hidden)
             if weights is not None and layout.eager:

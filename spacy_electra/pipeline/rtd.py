@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from ..layers.encoder import load_encoder
 from ..layers.heads import RTDModel, encoder_of
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
+from .batching import TOKENS_A_GROUP, groups_by_length
 from .rtd_pretraining import RTDPretraining, RTDPretrainingSettings, count_pieces
 from .rtd_scorer import Scores, detection_scores, gold_labels
 
@@ -55,9 +56,6 @@ seed = 0
 """
 DEFAULTS = Config().from_str(DEFAULT_CONFIG)
 OBJECTIVES = ("pretrain", "supervised")
-# Docs are run in groups of so many spaCy tokens: enough to sort windows by length, few
-# enough for the states of their pieces to stay small.
-TOKENS_A_GROUP = 32_768
 # Examples on which the frequencies of pieces are counted.
 EXAMPLES_TO_COUNT = 2_000
 
@@ -414,20 +412,6 @@ class ElectraRTD(TrainablePipe):
         """The probabilities that were set on a Doc; 0 where none was."""
         attribute = self.cfg["score_attribute"]
         return np.array([token._.get(attribute) or 0.0 for token in doc])
-
-
-def groups_by_length(docs: Sequence[Doc], tokens: int) -> Iterator[list[Doc]]:
-    """Docs in their order, in groups of at most ``tokens`` or of one Doc."""
-    group: list[Doc] = []
-    room = tokens
-    for doc in docs:
-        if group and len(doc) > room:
-            yield group
-            group, room = [], tokens
-        group.append(doc)
-        room -= len(doc)
-    if group:
-        yield group
 
 
 def sigmoid(logits: NDArray[np.floating] | Floats1d) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
 from .wordpiece import ElectraTokenizer, Encoding
@@ -49,18 +49,51 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     Returns:
         One ``Pieces`` a Doc.
     """
-    if not docs:
+    bounds = [_starts_and_sizes(doc) for doc in docs]
+    return _align_texts([doc.text for doc in docs], bounds, tokenizer)
+
+
+def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Pieces]:
+    """As ``align``, for spans: each is a text of its own.
+
+    Args:
+        spans: Of any Docs, overlapping or not; those of a Doc stand together.
+        tokenizer: Makes the pieces.
+
+    Returns:
+        One ``Pieces`` a span; offsets count from its first character, and the
+        alignment has a row for each of its tokens.
+    """
+    texts, bounds = [], []
+    doc = None
+    for span in spans:
+        if span.doc is not doc:
+            # A Doc makes its text anew each time that it is asked.
+            doc, whole = span.doc, span.doc.text
+            starts, sizes = _starts_and_sizes(doc)
+        own = slice(span.start, span.end)
+        first = starts[span.start] if len(span) else 0
+        texts.append(whole[span.start_char : span.end_char])
+        bounds.append((starts[own] - first, sizes[own]))
+    return _align_texts(texts, bounds, tokenizer)
+
+
+def _align_texts(
+    texts: Sequence[str],
+    bounds: Sequence[tuple[Integers, Integers]],
+    tokenizer: ElectraTokenizer,
+) -> list[Pieces]:
+    """Pieces of texts, given the first character and the length of each token."""
+    if not texts:
         return []
-    texts = [doc.text for doc in docs]
     encodings = tokenizer.encode_batch(texts)
-    # All Docs are aligned at once, as if their texts stood in one row with a gap of a
+    # All texts are aligned at once, as if they stood in one row with a gap of a
     # character between them.
     gaps = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
     piece_counts = np.array([len(encoding) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
     offsets = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
-    token_counts = np.array([len(doc) for doc in docs])
-    bounds = [_starts_and_sizes(doc) for doc in docs]
+    token_counts = np.array([len(start) for start, _ in bounds])
     starts = np.concatenate([start for start, _ in bounds])
     starts += np.repeat(gaps, token_counts)
     ends = starts + np.concatenate([size for _, size in bounds])

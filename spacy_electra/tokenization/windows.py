@@ -25,6 +25,7 @@ class Windows:
         docs: Index of the Doc of each window, int64 [W].
         cls_rows: Row of the [CLS] of each window in the order of the Docs and, within
             one, of the text, int64 [W].
+        sep_rows: Row of the [SEP] of each window, in the order of ``cls_rows``.
         windows_per_doc: int64 [D]; an empty Doc has one window.
         piece_rows: For every piece of every Doc, in order, its row in the window that
             gives it the most context, int64 [N].
@@ -35,6 +36,7 @@ class Windows:
     lengths: Integers
     docs: Integers
     cls_rows: Integers
+    sep_rows: Integers
     windows_per_doc: Integers
     piece_rows: Integers
 
@@ -107,6 +109,7 @@ def make_windows(
         lengths=lengths,
         docs=doc[order],
         cls_rows=heads,
+        sep_rows=heads + sizes + 1,
         windows_per_doc=per_doc,
         piece_rows=heads[first_window[piece_doc] + nearest]
         + 1

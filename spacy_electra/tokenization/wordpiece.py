@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,16 @@ class ElectraTokenizer:
             bad = list(ids)[tokens.index(None)]
             raise ValueError(Errors.SE102(id=bad, size=self.vocab_size))
         return tokens
+
+    @cached_property
+    def strings(self) -> NDArray[np.object_]:
+        """The piece of each id, "" where there is none, object [vocab_size].
+
+        ``tokenizer.strings[ids]`` converts arrays of any shape at once.
+        """
+        strings = np.full(self.vocab_size, "", dtype=object)
+        strings[list(self.vocab.values())] = list(self.vocab)
+        return strings
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """Text of pieces: continuations joined, words with a blank between them.

@@ -190,3 +190,26 @@ def test_config_of_the_source_can_have_other_widths(tmp_path, tokenizer, docs):
         "electra_rtd", config={"model": {"encoder": {"source": str(tmp_path)}}}
     )
     assert nlp(TEXTS[0])[1]._.rtd_score is not None
+
+
+def test_inference_follows_the_weights(docs):
+    model = Encoder(precision="fp32")
+    before = model.predict(docs).states
+    encoded, backprop = model.begin_update(docs)
+    backprop(encoded)
+    optimizer = Adam(1e-3)
+    model.finish_update(optimizer)
+    trained = model.predict(docs).states
+    assert np.abs(trained - before).max() > 1e-3
+    np.testing.assert_allclose(
+        trained, model.begin_update(docs)[0].states, rtol=1e-3, atol=1e-4
+    )
+    before = trained
+    network = load_encoder(model).network
+    with torch.no_grad():
+        network.encoder.layers[0].feed_forward.up.bias.add_(1.0)
+    in_place = model.predict(docs).states
+    assert np.abs(in_place - before).max() > 1e-3
+    weight = network.encoder.layers[0].feed_forward.up.bias
+    weight.data = weight.data - 1.0
+    np.testing.assert_allclose(model.predict(docs).states, before, atol=1e-5)

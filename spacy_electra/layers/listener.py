@@ -1,0 +1,151 @@
+"""The states of an encoder upstream, `spacy-electra.EncoderListener.v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy.util import registry
+from thinc.api import Model
+from thinc.types import Floats2d, Ints1d, Ragged
+
+from ..errors import Errors
+from ..tokenization.alignment import Pieces
+from .types import PieceStates
+
+Gradient = Callable[[PieceStates], Any]
+
+
+@registry.architectures("spacy-electra.EncoderListener.v1")
+def make_encoder_listener(upstream: str = "*") -> EncoderListener:
+    """As ``spacy-electra.Encoder.v1``, with the weights of an ``electra`` component.
+
+    Args:
+        upstream: Name of the component; "*" takes any.
+
+    Returns:
+        A model from Docs to the states of their pieces. Gradients go back to that
+        component, and add up with those of other listeners.
+    """
+    return EncoderListener(upstream)
+
+
+class EncoderListener(Model[list[Doc], PieceStates]):
+    """Gives what the component upstream computed for the same Docs.
+
+    Args:
+        upstream: Name of the component; "*" takes any.
+    """
+
+    name = "electra-listener"
+
+    def __init__(self, upstream: str) -> None:
+        Model.__init__(self, name=self.name, forward=_forward, dims={"nO": None})
+        self.upstream_name = upstream
+        self._batch: int | None = None
+        self._outputs: PieceStates | None = None
+        self._backprop: Gradient | None = None
+
+    def receive(self, batch: int, outputs: PieceStates, backprop: Gradient) -> None:
+        """Take the outputs for the Docs of the next update.
+
+        Args:
+            batch: What ``batch_id`` gives for them.
+            outputs: Of the encoder.
+            backprop: Takes their gradient.
+        """
+        self._batch, self._outputs, self._backprop = batch, outputs, backprop
+
+    def _clear(self, gradient: PieceStates) -> Any:
+        # Holding on to them until the next batch would hold its graph too.
+        backprop = self._backprop
+        self._batch = self._outputs = self._backprop = None
+        return backprop(gradient) if backprop is not None else None
+
+    def _copy(self, seen: dict[int, Any] | None = None) -> EncoderListener:
+        # Thinc's own would return a plain Model.
+        copied = EncoderListener(self.upstream_name)
+        if self.has_dim("nO"):
+            copied.set_dim("nO", self.get_dim("nO"))
+        return copied
+
+
+def batch_id(docs: Sequence[Doc]) -> int:
+    """A number that tells one batch of Docs from another."""
+    return hash(tuple(hash(doc.to_array("ORTH").tobytes()) for doc in docs))
+
+
+def _forward(
+    model: EncoderListener, docs: list[Doc], is_train: bool
+) -> tuple[PieceStates, Gradient]:
+    if is_train and model._batch is not None:
+        if model._batch != batch_id(docs):
+            raise ValueError(Errors.SE320(upstream=model.upstream_name))
+        assert model._outputs is not None
+        return model._outputs, model._clear
+    if is_train and any(doc._.trf_data is None for doc in docs):
+        raise ValueError(Errors.SE321(upstream=model.upstream_name))
+    states = states_on(model, docs)
+    if not is_train:
+        release(docs)
+    return states, lambda gradient: []
+
+
+def release(docs: Sequence[Doc]) -> None:
+    """Note that a listener has read the states on Docs.
+
+    With the last of the listeners they go, where ``electra`` is not to store them.
+    """
+    for doc in docs:
+        data = doc._.trf_data if Doc.has_extension("trf_data") else None
+        left = getattr(data, "readers_left", None)
+        if data is None or left is None:
+            continue
+        data.readers_left = left - 1
+        if left <= 1:
+            doc._.trf_data = None
+
+
+def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
+    """The states that the component upstream set on Docs, zeros where it did not.
+
+    Raises:
+        ValueError: If something else stands in ``doc._.trf_data``.
+    """
+    xp = model.ops.xp
+    states, cls_states, pieces = [], [], []
+    for doc in docs:
+        data = doc._.trf_data if Doc.has_extension("trf_data") else None
+        if data is None:
+            width = model.get_dim("nO")
+            states.append(xp.zeros((len(doc), width), dtype="f"))
+            cls_states.append(xp.zeros((1, width), dtype="f"))
+            pieces.append(_placeholders(doc))
+            continue
+        if getattr(data, "pieces", None) is None:
+            raise ValueError(Errors.SE325())
+        states.append(data.model_output.last_hidden_state[0, 1:-1])
+        cls_states.append(data.cls_states)
+        pieces.append(data.pieces)
+    nothing = xp.zeros((0, states[0].shape[1] if states else 0), dtype="f")
+    return PieceStates(
+        states=cast(Floats2d, xp.concatenate([nothing, *states])),
+        cls_states=cast(Floats2d, xp.concatenate([nothing, *cls_states])),
+        windows_per_doc=cast(Ints1d, np.array([len(p) for p in cls_states], "i")),
+        pieces=pieces,
+    )
+
+
+def _placeholders(doc: Doc) -> Pieces:
+    """A piece a token, as components want when they look for their widths."""
+    count = len(doc)
+    starts = np.array([token.idx for token in doc], dtype=np.int64)
+    sizes = np.array([len(token) for token in doc], dtype=np.int64)
+    alignment = Ragged(
+        cast(Ints1d, np.arange(count, dtype="i")),
+        cast(Ints1d, np.ones(count, dtype="i")),
+    )
+    ids = np.zeros(count, dtype=np.int64)
+    return Pieces(ids, np.stack([starts, starts + sizes], axis=1), alignment)

@@ -1,0 +1,380 @@
+"""The output of an encoder as spacy-transformers' components know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from spacy.tokens import Doc, Span
+from thinc.types import Floats2d, Ints1d, Ints2d, Ragged
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ..errors import Errors
+from ..tokenization import ElectraTokenizer
+from ..tokenization.alignment import Integers, Pieces
+from ..tokenization.windows import Windows
+from .layout import (
+    Layout,
+    SpanTable,
+    make_table,
+    packed_layout,
+    padded_layout,
+    rows_of_doc_tokens,
+)
+from .types import PieceStates
+
+try:
+    from spacy_transformers.data_classes import (
+        FullTransformerBatch,
+        ModelOutput,
+        TransformerData,
+        WordpieceBatch,
+    )
+except ImportError as error:
+    raise ImportError(Errors.SE323(name="TransformerModel")) from error
+
+# Makes the array of one Doc: (its number, its first span, the one behind its last).
+PartOf = Callable[[int, int, int], Any]
+
+
+@dataclass
+class PieceData(TransformerData):
+    """A Doc's ``TransformerData`` that knows where its pieces lie in the text.
+
+    Args:
+        pieces: Of the Doc, where it was encoded whole.
+        cls_states: State of the [CLS] of each window, float32 [W, H].
+        readers_left: After how many readings the Doc is rid of this; None for never.
+    """
+
+    pieces: Pieces | None = None
+    cls_states: Floats2d | None = None
+    readers_left: int | None = None
+
+
+@dataclass
+class BatchGradient(FullTransformerBatch):
+    """Gradient of a batch, with that of the [CLS] of each window, [W, H], if any."""
+
+    cls_states: Tensor | None = None
+
+
+class ElectraBatch(FullTransformerBatch):
+    """The states of a batch of Docs, from packed rows.
+
+    What spacy-transformers' own class holds padded over the whole batch is made when
+    it is asked for.
+
+    Args:
+        docs: D Docs.
+        spans: Of each Doc.
+        pieces: Of each of the S spans.
+        windows: Over them.
+        hidden: Rows of the windows, float [T, H], or of all layers [K, T, H].
+        tokenizer: Knows the strings of ids.
+        is_whole: Whether each Doc is one span, whose array is as wide as it is long;
+            otherwise every span is padded to the longest of all.
+        keep_all: Whether the states of all layers were asked for.
+        attentions: For each batch of windows the attention weights of each layer,
+            float [b, heads, s, s].
+    """
+
+    def __init__(
+        self,
+        docs: Sequence[Doc],
+        spans: list[list[Span]],
+        pieces: Sequence[Pieces],
+        windows: Windows,
+        hidden: Tensor,
+        tokenizer: ElectraTokenizer,
+        *,
+        is_whole: bool,
+        keep_all: bool = False,
+        attentions: list[tuple[Tensor, ...]] | None = None,
+    ) -> None:
+        self.docs = docs
+        self.spans = spans
+        self.cached_doc_data = None
+        self.pieces = pieces
+        self.windows = windows
+        self.is_whole = is_whole
+        self._hidden = hidden
+        self._tokenizer = tokenizer
+        self._keep_all = keep_all
+        self._attentions = attentions
+        self._table: SpanTable = make_table(pieces, windows)
+        self._spans_per_doc = np.array([len(part) for part in spans], dtype=np.int64)
+        if is_whole:
+            self._layout = packed_layout(self._table.lengths)
+        else:
+            self._layout = padded_layout(self._table.lengths, self._spans_per_doc)
+        self._states: Tensor | None = None
+
+    @property
+    def states(self) -> Tensor:
+        """Last hidden states in the places of the layout, float32 [N, H]."""
+        if self._states is None:
+            self._states = self._in_places(self._layout, self._last())
+        return self._states
+
+    def _last(self) -> Tensor:
+        return self._hidden if self._hidden.dim() == 2 else self._hidden[-1]
+
+    def _in_places(self, layout: Layout, hidden: Tensor) -> Tensor:
+        rows = torch.from_numpy(self._table.rows).to(hidden.device)
+        states = hidden.index_select(0, rows).float()
+        if layout.size == len(rows):
+            return states
+        places = torch.from_numpy(layout.places).to(hidden.device)
+        padded = states.new_zeros((layout.size, states.shape[1]))
+        return padded.index_copy_(0, places, states)
+
+    @property
+    def wordpieces(self) -> WordpieceBatch:  # type: ignore[override]
+        """The pieces of all spans, padded to the longest."""
+        layout = padded_layout(self._table.lengths, self._spans_per_doc)
+        shape = (len(self._table.lengths), layout.width)
+        ids, mask = self._ids_and_mask(layout)
+        return WordpieceBatch(
+            strings=self._tokenizer.strings[ids].reshape(shape).tolist(),
+            input_ids=cast(Ints2d, ids.reshape(shape)),
+            attention_mask=mask.reshape(shape),
+            lengths=self._table.lengths.tolist(),
+            token_type_ids=cast(Ints2d, np.zeros(shape, dtype=np.int64)),
+        )
+
+    @property
+    def align(self) -> Ragged:  # type: ignore[override]
+        """For each token its places among the padded pieces of all spans."""
+        layout = padded_layout(self._table.lengths, self._spans_per_doc)
+        rows, counts = self._rows_of_tokens()
+        return _ragged(layout.places[rows], counts)
+
+    @property
+    def model_output(self) -> ModelOutput:  # type: ignore[override]
+        """Hidden states (and all else that was asked for), padded to the longest."""
+        layout = padded_layout(self._table.lengths, self._spans_per_doc)
+        shape = (len(self._table.lengths), layout.width, -1)
+
+        def padded(hidden: Tensor) -> Tensor:
+            return self._in_places(layout, hidden).view(shape)
+
+        output = ModelOutput(last_hidden_state=padded(self._last()))
+        if self._keep_all:
+            output["hidden_states"] = tuple(padded(part) for part in self._hidden)
+        if self._attentions is not None:
+            output["attentions"] = self._padded_attentions()
+        return output
+
+    def _padded_attentions(self) -> tuple[Tensor, ...]:
+        """Attention weights of each layer in the order of the spans, [S, h, P, P]."""
+        assert self._attentions is not None
+        longest = int(self._table.lengths.max(initial=0))
+        layers = []
+        for parts in zip(*self._attentions, strict=True):
+            padded = parts[0].new_zeros(
+                (len(self.pieces), parts[0].shape[1], longest, longest),
+                dtype=torch.float32,
+            )
+            start = 0
+            for part in parts:
+                own = self.windows.docs[start : start + len(part)]
+                size = part.shape[-1]
+                padded[torch.from_numpy(own), :, :size, :size] = part.float()
+                start += len(part)
+            layers.append(padded)
+        return tuple(layers)
+
+    def _rows_of_tokens(self) -> tuple[Integers, Integers]:
+        flat = [span for spans in self.spans for span in spans]
+        docs = np.repeat(np.arange(len(self.docs)), self._spans_per_doc)
+        lengths = self._table.lengths
+        return rows_of_doc_tokens(self.docs, flat, docs, self.pieces, lengths)
+
+    def _ids_and_mask(self, layout: Layout) -> tuple[Integers, Any]:
+        ids = np.full(layout.size, self._tokenizer.pad_token_id, dtype=np.int64)
+        ids[layout.places] = self._table.ids
+        mask = np.zeros(layout.size, dtype=np.float32)
+        mask[layout.places] = 1.0
+        return ids, mask
+
+    def split_by_doc(self) -> list[TransformerData]:
+        """One ``TransformerData`` a Doc; that of a Doc without spans is empty."""
+        layout = self._layout
+        ids, mask = self._ids_and_mask(layout)
+        strings = self._tokenizer.strings[ids]
+        states: Any = torch2xp(self.states)
+        others = self._other_outputs()
+        rows, counts = self._rows_of_tokens()
+        places = layout.places[rows]
+        token_ends = np.cumsum([len(doc) for doc in self.docs])
+        row_ends = np.concatenate([[0], counts.cumsum()])
+        span_ends = self._spans_per_doc.cumsum()
+        window_ends = self.windows.windows_per_doc.cumsum()
+        cls_states = self._cls_states() if self.is_whole else None
+        result: list[TransformerData] = []
+        for number, doc in enumerate(self.docs):
+            count = int(self._spans_per_doc[number])
+            if count == 0:
+                result.append(TransformerData.empty())
+                continue
+            start, end = int(layout.starts[number]), int(layout.starts[number + 1])
+            span_end = int(span_ends[number])
+            shape = (count, int(layout.widths[number]))
+            own = slice(start, end)
+            own_ids = cast(Ints2d, ids[own].reshape(shape))
+            token_end = int(token_ends[number])
+            token_start = token_end - len(doc)
+            own_rows = slice(row_ends[token_start], row_ends[token_end])
+            own_states = states[own].reshape((*shape, states.shape[1]))
+            if self.is_whole:
+                # A view would keep the whole batch for as long as the Doc is kept.
+                own_states = own_states.copy()
+            output = ModelOutput(last_hidden_state=own_states)
+            for key, parts in others.items():
+                output[key] = [
+                    part(number, span_end - count, span_end) for part in parts
+                ]
+            data = PieceData(
+                wordpieces=WordpieceBatch(
+                    strings=strings[own].reshape(shape).tolist(),
+                    input_ids=own_ids,
+                    attention_mask=mask[own].reshape(shape),
+                    lengths=self._table.lengths[span_end - count : span_end].tolist(),
+                    token_type_ids=cast(Ints2d, np.zeros_like(own_ids)),
+                ),
+                model_output=output,
+                align=_ragged(places[own_rows] - start, counts[token_start:token_end]),
+            )
+            if cls_states is not None:
+                data.pieces = self.pieces[number]
+                window_end = int(window_ends[number])
+                windows = int(self.windows.windows_per_doc[number])
+                data.cls_states = cls_states[window_end - windows : window_end]
+            result.append(data)
+        return result
+
+    def _other_outputs(self) -> dict[str, list[PartOf]]:
+        """Makers of a Doc's array for each layer of what else was asked for."""
+        outputs: dict[str, list[PartOf]] = {}
+        layout = self._layout
+
+        def states_of(hidden: Tensor) -> PartOf:
+            states: Any = torch2xp(self._in_places(layout, hidden))
+
+            def part(doc: int, first: int, behind: int) -> Any:
+                own = states[layout.starts[doc] : layout.starts[doc + 1]]
+                return own.reshape((behind - first, int(layout.widths[doc]), -1))
+
+            return part
+
+        def attention_of(padded: Tensor) -> PartOf:
+            weights: Any = torch2xp(padded)
+
+            def part(doc: int, first: int, behind: int) -> Any:
+                width = int(layout.widths[doc])
+                return weights[first:behind, :, :width, :width]
+
+            return part
+
+        if self._keep_all:
+            outputs["hidden_states"] = [states_of(part) for part in self._hidden]
+        if self._attentions is not None:
+            attentions = self._padded_attentions()
+            outputs["attentions"] = [attention_of(part) for part in attentions]
+        return outputs
+
+    def _cls_states(self) -> Floats2d:
+        rows = torch.from_numpy(self.windows.cls_rows).to(self._hidden.device)
+        return cast(Floats2d, torch2xp(self._last().index_select(0, rows).float()))
+
+    def _piece_places(self) -> Tensor:
+        places = self._layout.places[self._table.is_piece]
+        return torch.from_numpy(places).to(self._hidden.device)
+
+    @property
+    def piece_states(self) -> PieceStates:
+        """One row a piece, for ``EncoderListener``.
+
+        Raises:
+            ValueError: If the Docs were cut into spans.
+        """
+        if not self.is_whole:
+            raise ValueError(Errors.SE325())
+        states = self.states.index_select(0, self._piece_places())
+        return PieceStates(
+            states=cast(Floats2d, torch2xp(states)),
+            cls_states=self._cls_states(),
+            windows_per_doc=cast(Ints1d, self.windows.windows_per_doc),
+            pieces=list(self.pieces),
+        )
+
+    def unsplit_by_doc(self, arrays: list[list[Any]]) -> FullTransformerBatch:
+        """The gradient of the batch, from that of each Doc that has spans.
+
+        Args:
+            arrays: For each such Doc the gradient of its last hidden state, float
+                [spans, width, H]; any behind it are not used.
+        """
+        return self.gradient(self.rows_of_gradients([part[0] for part in arrays]))
+
+    def rows_of_gradients(self, arrays: Sequence[Any]) -> Tensor:
+        """Gradients of the Docs that have spans, end to end, float [N, H]."""
+        states = self.states
+        if not len(arrays):
+            return torch.zeros_like(states)
+        parts = [xp2torch(part, device=states.device) for part in arrays]
+        return torch.cat([part.reshape(-1, states.shape[1]) for part in parts])
+
+    def rows_of_piece_gradient(self, gradient: PieceStates) -> tuple[Tensor, Tensor]:
+        """The gradient of ``piece_states``, as [N, H] and for each [CLS], [W, H]."""
+        device = self._hidden.device
+        rows = torch.zeros_like(self.states)
+        rows.index_copy_(
+            0, self._piece_places(), xp2torch(gradient.states, device=device)
+        )
+        return rows, xp2torch(gradient.cls_states, device=device)
+
+    def gradient(
+        self, rows: Tensor, cls_states: Tensor | None = None
+    ) -> FullTransformerBatch:
+        """What the model's callback takes.
+
+        Args:
+            rows: Gradient of ``states``, float [N, H].
+            cls_states: Gradient of the [CLS] of each window, float [W, H].
+        """
+        return BatchGradient(
+            spans=self.spans,
+            wordpieces=WordpieceBatch.empty(),
+            model_output=ModelOutput(output_0=rows),
+            align=_ragged(np.zeros(0), np.zeros(0)),
+            cls_states=cls_states,
+        )
+
+    def gradient_of_hidden(self, gradient: FullTransformerBatch) -> Tensor:
+        """The gradient of the packed rows, of the shape of what the network gave."""
+        (first, *_) = gradient.model_output.values()
+        whole = torch.zeros(self._hidden.shape, device=self._hidden.device)
+        last = whole if whole.dim() == 2 else whole[-1]
+        device = last.device
+        places = torch.from_numpy(self._layout.places).to(device)
+        rows = torch.from_numpy(self._table.rows).to(device)
+        values = first.to(device).reshape(-1, last.shape[1]).index_select(0, places)
+        last.index_add_(0, rows, values)
+        of_cls = getattr(gradient, "cls_states", None)
+        if of_cls is not None:
+            cls_rows = torch.from_numpy(self.windows.cls_rows).to(device)
+            last.index_add_(0, cls_rows, of_cls)
+        return whole
+
+
+def _ragged(data: Any, lengths: Any) -> Ragged:
+    return Ragged(
+        cast(Ints1d, np.asarray(data).astype("i")),
+        cast(Ints1d, np.asarray(lengths).astype("i")),
+    )

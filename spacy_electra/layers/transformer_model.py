@@ -1,0 +1,397 @@
+"""The encoder inside spacy-transformers, `spacy-electra.TransformerModel.v1`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from inspect import signature
+from typing import Any, cast
+
+import torch
+from spacy.tokens import Doc, Span
+from spacy.util import registry
+from thinc.api import Model, chain
+from thinc.types import Floats2d, Ragged
+from torch import Tensor
+
+from ..errors import Errors, Warnings
+from ..models import ElectraConfig, ElectraModel, PackedBatch
+from ..models.precision import resolve_precision
+from ..tokenization import ElectraTokenizer
+from ..tokenization.alignment import Pieces, align, align_spans
+from ..tokenization.windows import SPECIALS, Windows, make_windows
+from .encoder import Encoder, EncoderModel, encode, encoder_shim, fill_from_source
+from .listener import EncoderListener
+from .shim import ElectraShim, Tuning
+from .transformer_batch import ElectraBatch, FullTransformerBatch
+
+try:
+    from spacy_transformers.layers import split_trf_batch, trfs2arrays
+except ImportError as error:
+    raise ImportError(Errors.SE323(name="TransformerModel")) from error
+
+SpanGetter = Callable[[list[Doc]], list[list[Span]]]
+Backprop = Callable[[FullTransformerBatch], list[Doc]]
+# What a config for Transformers may say that goes without saying here.
+_IMPLIED = ("use_fast", "return_dict")
+_OUTPUTS = ("output_hidden_states", "output_attentions")
+
+
+@registry.architectures("spacy-electra.TransformerModel.v1")
+def make_transformer_model(
+    name: str,
+    get_spans: SpanGetter | None = None,
+    tokenizer_config: dict[str, Any] = {},  # noqa: B006
+    transformer_config: dict[str, Any] = {},  # noqa: B006
+    mixed_precision: bool = False,
+    grad_scaler_config: dict[str, Any] = {},  # noqa: B006
+    window: int = 128,
+    stride: int = 96,
+    max_tokens: int = 8192,
+    precision: str = "auto",
+    layer_decay: float = 1.0,
+    frozen_layers: int = 0,
+    gradient_checkpointing: bool = False,
+) -> TransformerModel:
+    """An ELECTRA encoder that spacy-transformers' components take for one of theirs.
+
+    The first six arguments are those of ``spacy-transformers.TransformerModel.v3``.
+
+    Args:
+        name: A directory, the name of a bundled checkpoint, or an id on the Hugging
+            Face hub. It is read by ``nlp.initialize()``, or at first use; a saved
+            pipeline holds its own weights and never looks at it again.
+        get_spans: Cuts Docs into spans, each of which is encoded alone; one with more
+            pieces than the encoder has positions runs in overlapping windows. Without
+            it a Doc is encoded whole, in windows of pieces.
+        tokenizer_config: Settings of ``ElectraTokenizer`` to set otherwise.
+        transformer_config: Fields of ``ElectraConfig`` to set otherwise, and
+            ``output_hidden_states`` and ``output_attentions``.
+        mixed_precision: Asks for bf16 where ``precision`` is "auto".
+        grad_scaler_config: Not used; bf16 needs no scaling of gradients.
+        window: Most pieces that attend to each other, where there is no ``get_spans``.
+        stride: Pieces from the start of a window to that of the next.
+        max_tokens: Most pieces of one forward pass; it bounds memory.
+        precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        layer_decay: Learning rate of a layer over that of the layer above it.
+        frozen_layers: Number of layers, from the lowest, that never change; with them
+            the embeddings.
+        gradient_checkpointing: Whether training saves memory and takes longer.
+
+    Returns:
+        A model from Docs to a FullTransformerBatch.
+
+    Raises:
+        ValueError: If there is no such precision, or the windows make no sense.
+    """
+    if mixed_precision and precision == "auto":
+        precision = "bf16"
+    resolve_precision(precision, torch.device("cpu"))
+    make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
+    run: Callable[[Any, Any], Tensor] = _run_last
+    if transformer_config.get("output_attentions"):
+        run = _run_with_attentions
+    elif transformer_config.get("output_hidden_states"):
+        run = _run_all
+    tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
+    return TransformerModel(
+        ElectraShim(run, precision, tuning),
+        {
+            "name": name,
+            "get_spans": get_spans,
+            "tokenizer_config": dict(tokenizer_config),
+            "transformer_config": dict(transformer_config),
+            "window": window,
+            "stride": stride,
+            "max_tokens": max_tokens,
+            "replace_listener": replace_listener,
+            "replace_listener_cfg": replace_listener_cfg,
+        },
+    )
+
+
+@registry.architectures("spacy-electra.Tok2VecTransformer.v1")
+def Tok2VecTransformer(
+    name: str,
+    pooling: Model[Ragged, Floats2d],
+    get_spans: SpanGetter | None = None,
+    tokenizer_config: dict[str, Any] = {},  # noqa: B006
+    grad_factor: float = 1.0,
+    transformer_config: dict[str, Any] = {},  # noqa: B006
+    mixed_precision: bool = False,
+    grad_scaler_config: dict[str, Any] = {},  # noqa: B006
+    window: int = 128,
+    stride: int = 96,
+    max_tokens: int = 8192,
+    precision: str = "auto",
+    layer_decay: float = 1.0,
+    frozen_layers: int = 0,
+    gradient_checkpointing: bool = False,
+) -> Model[list[Doc], list[Floats2d]]:
+    """As ``spacy-transformers.Tok2VecTransformer.v3``: an encoder of one component.
+
+    Args:
+        name: As in ``spacy-electra.TransformerModel.v1``, like all but two.
+        pooling: From the pieces of each token to one vector.
+        grad_factor: What gradients are multiplied by on their way to the encoder.
+    """
+    encoder = make_transformer_model(
+        name,
+        get_spans,
+        tokenizer_config,
+        transformer_config,
+        mixed_precision,
+        grad_scaler_config,
+        window,
+        stride,
+        max_tokens,
+        precision,
+        layer_decay,
+        frozen_layers,
+        gradient_checkpointing,
+    )
+    # The nesting is that of a TransformerListener whose listener was replaced, so that
+    # the saved weights of one open in the other.
+    return chain(chain(encoder, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+class TransformerModel(Model[list[Doc], FullTransformerBatch]):
+    """A Thinc model with the attributes that code for spacy-transformers looks for.
+
+    Args:
+        shim: Holds the network and the tokenizer.
+        attrs: As ``spacy-electra.TransformerModel.v1`` sets them.
+        dims: Dimension nO is the encoder's width.
+    """
+
+    def __init__(
+        self,
+        shim: ElectraShim,
+        attrs: dict[str, Any],
+        dims: dict[str, int | None] | None = None,
+    ) -> None:
+        super().__init__(
+            "transformer",
+            _forward,
+            init=_initialize,
+            dims=dims or {"nO": None},
+            attrs=attrs,
+            shims=[shim],
+        )
+
+    @property
+    def tokenizer(self) -> ElectraTokenizer | None:
+        """The tokenizer, if there is one yet."""
+        return encoder_shim(cast(EncoderModel, self)).tokenizer
+
+    @property
+    def transformer(self) -> ElectraModel | None:
+        """The network, if there is one yet."""
+        shim = encoder_shim(cast(EncoderModel, self))
+        return None if shim.is_empty else cast(ElectraModel, shim.network)
+
+    def copy(self) -> TransformerModel:
+        """A copy with weights of its own."""
+        return self._copy()
+
+    def _copy(self, seen: dict[int, Any] | None = None) -> TransformerModel:
+        # Thinc's own would return a plain Model.
+        shim = cast(ElectraShim, self.shims[0].copy())
+        return TransformerModel(shim, dict(self.attrs), dict(self._dims))
+
+
+def load_transformer(model: TransformerModel) -> ElectraShim:
+    """The shim, with weights: its own, or else those of its source."""
+    shim = encoder_shim(cast(EncoderModel, model))
+    if shim.is_empty:
+        _initialize(model)
+    shim.move_to_default_device()
+    return shim
+
+
+def _initialize(model: TransformerModel, X: Any = None, Y: Any = None) -> None:
+    shim = encoder_shim(cast(EncoderModel, model))
+    # As in spacy-transformers: what was loaded or trained stays.
+    if shim.is_empty:
+        whole = model.attrs["get_spans"] is None
+        config = dict(model.attrs["transformer_config"])
+        fill_from_source(
+            shim,
+            model.attrs["name"],
+            model.attrs["window"] if whole else SPECIALS + 1,
+            _known(config, "transformer_config", _config_fields(), _OUTPUTS),
+            _known(
+                model.attrs["tokenizer_config"],
+                "tokenizer_config",
+                _tokenizer_settings(),
+            ),
+        )
+    model.set_dim("nO", shim.network.config.hidden_size, force=True)
+
+
+def _config_fields() -> set[str]:
+    return {f.name for f in fields(ElectraConfig)} - {"extra"}
+
+
+def _tokenizer_settings() -> set[str]:
+    parameters = signature(ElectraTokenizer).parameters
+    return set(parameters) - {"vocab"}
+
+
+def _known(
+    values: Mapping[str, Any],
+    section: str,
+    names: set[str],
+    others: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The values that mean something; warns of the rest."""
+    rest = [key for key in values if key not in {*names, *_IMPLIED, *others}]
+    if rest:
+        warnings.warn(
+            Warnings.SW311(section=section, names=", ".join(rest)), stacklevel=2
+        )
+    return {key: value for key, value in values.items() if key in names}
+
+
+def replace_listener(
+    model: TransformerModel, listener: Model[Any, Any], component: Any
+) -> Model[Any, Any]:
+    """What takes a listener's place: the encoder, with the listener's output.
+
+    Args:
+        model: A copy of the encoder for the component that listened.
+        listener: What it replaces.
+        component: The one that was listened to.
+    """
+    if not isinstance(listener, EncoderListener):
+        return chain(model, split_trf_batch())
+    encoder = Encoder(
+        model.attrs["name"],
+        model.attrs["window"],
+        model.attrs["stride"],
+        model.attrs["max_tokens"],
+    )
+    shim = encoder_shim(cast(EncoderModel, model))
+    own = encoder_shim(encoder)
+    own.precision, own.tuning = shim.precision, shim.tuning
+    if not shim.is_empty:
+        assert shim.config is not None
+        own.fill(shim.network, shim.config, shim.tokenizer)
+        encoder.set_dim("nO", shim.config.hidden_size, force=True)
+    return encoder
+
+
+def replace_listener_cfg(
+    encoder: dict[str, Any], listener: dict[str, Any]
+) -> dict[str, Any]:
+    """The config that goes with ``replace_listener``.
+
+    Args:
+        encoder: Config of a TransformerModel.
+        listener: Config of what listened, with pooling and all.
+    """
+    if "TransformerListener" in listener["@architectures"]:
+        pooling = {key: listener[key] for key in ("pooling", "grad_factor")}
+        architecture = "spacy-electra.Tok2VecTransformer.v1"
+        return {**encoder, **pooling, "@architectures": architecture}
+    if "encoder" not in listener:
+        return dict(encoder)
+    shared = set(signature(Encoder).parameters)
+    own = {name: value for name, value in encoder.items() if name in shared}
+    own["source"] = encoder["name"]
+    own["@architectures"] = "spacy-electra.Encoder.v1"
+    return {**listener, "encoder": own}
+
+
+def _run_last(network: ElectraModel, batch: PackedBatch) -> Tensor:
+    return network.forward_packed(batch).last_hidden_state
+
+
+def _run_all(network: ElectraModel, batch: PackedBatch) -> Tensor:
+    """States before the first layer and behind each, [layers + 1, T, H]."""
+    states = network.forward_packed(batch, output_hidden_states=True).hidden_states
+    assert states is not None
+    return torch.stack(states)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A batch, and where its attention weights go: one tuple of layers a batch."""
+
+    batch: PackedBatch
+    attentions: list[tuple[Tensor, ...]]
+
+
+def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
+    """As ``_run_all``, through the padded path, which computes attention weights."""
+    batch = inputs.batch
+    lengths = torch.tensor(batch.lengths, device=batch.input_ids.device)
+    longest = int(lengths.max())
+    mask = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
+    ids = torch.zeros(mask.shape, dtype=torch.long, device=mask.device)
+    ids[mask] = batch.input_ids
+    encoded = network(
+        ids, mask.long(), output_attentions=True, output_hidden_states=True
+    )
+    inputs.attentions.append(tuple(part.detach() for part in encoded.attentions))
+    return torch.stack([state[mask] for state in encoded.hidden_states])
+
+
+def _forward(
+    model: TransformerModel, docs: list[Doc], is_train: bool
+) -> tuple[ElectraBatch, Backprop]:
+    shim = load_transformer(model)
+    assert shim.tokenizer is not None
+    get_spans = model.attrs["get_spans"]
+    if get_spans is None:
+        nested = [[doc[:]] for doc in docs]
+        pieces = align(docs, shim.tokenizer)
+        window, stride = model.attrs["window"], model.attrs["stride"]
+    else:
+        # An empty span has neither tokens nor pieces to tell of.
+        nested = [[s for s in spans if len(s)] for spans in get_spans(docs)]
+        flat = [span for spans in nested for span in spans]
+        pieces = align_spans(flat, shim.tokenizer)
+        window = shim.network.config.max_position_embeddings
+        stride = max(1, 3 * (window - SPECIALS) // 4)
+    windows = make_windows(
+        pieces,
+        window=window,
+        stride=stride,
+        cls_id=shim.tokenizer.cls_token_id,
+        sep_id=shim.tokenizer.sep_token_id,
+    )
+    wants = model.attrs["transformer_config"]
+    recorded: list[tuple[Tensor, ...]] = []
+    max_tokens = model.attrs["max_tokens"]
+    if wants.get("output_attentions"):
+        _check_windows(windows, pieces, window)
+        hidden, backprop = encode(
+            shim, windows, max_tokens, is_train, lambda b: _Recording(b, recorded)
+        )
+    else:
+        hidden, backprop = encode(shim, windows, max_tokens, is_train)
+    output = ElectraBatch(
+        docs,
+        nested,
+        pieces,
+        windows,
+        hidden,
+        shim.tokenizer,
+        is_whole=get_spans is None,
+        keep_all=bool(wants.get("output_hidden_states")),
+        attentions=recorded if wants.get("output_attentions") else None,
+    )
+
+    def backprop_batch(gradient: FullTransformerBatch) -> list[Doc]:
+        backprop(output.gradient_of_hidden(gradient))
+        return docs
+
+    return output, backprop_batch
+
+
+def _check_windows(windows: Windows, pieces: Sequence[Pieces], limit: int) -> None:
+    if len(windows.cls_rows) != len(pieces):
+        longest = max(len(part) for part in pieces) + SPECIALS
+        raise ValueError(Errors.SE324(length=longest, limit=limit))

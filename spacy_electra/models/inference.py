@@ -1,0 +1,179 @@
+"""The encoder for inference on a CPU: weights laid out for its matrix products."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .activations import ACTIVATIONS
+from .attention import attend, split_heads
+from .electra import ElectraModel
+from .embeddings import check_length
+from .encoder import EncoderLayer
+from .outputs import EncoderOutput
+from .packing import PackedBatch, Segment, segments_of
+
+# Most rows of one forward pass: what lies between two layers should fit the caches.
+ROWS_A_PASS = 2048
+# Activations that oneDNN computes while it writes a product: its names for them.
+_FUSED_ACTIVATIONS: dict[str, tuple[str, str]] = {
+    "gelu": ("gelu", "none"),
+    "gelu_python": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_fast": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+}
+
+
+class InferenceEncoder:
+    """An encoder's weights, copied and laid out once, and its forward pass.
+
+    Beside ``ElectraModel`` it saves the casts of weights, fuses bias, activation and
+    residual sum with the products in front of them. The results are the same but for
+    rounding. It has neither dropout nor gradients.
+
+    Args:
+        network: With absolute positions and without a causal mask, on the CPU.
+        dtype: float32 or bfloat16.
+    """
+
+    def __init__(self, network: ElectraModel, dtype: torch.dtype) -> None:
+        self.network = network
+        self.config = network.config
+        self.dtype = dtype
+        project = network.embeddings_project
+        self.project = (
+            PackedLinear(project, dtype) if isinstance(project, nn.Linear) else None
+        )
+        self.layers = [
+            _Layer(cast(EncoderLayer, layer), network.config.hidden_act, dtype)
+            for layer in network.encoder.layers
+        ]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> EncoderOutput:
+        """What the network itself does with a padded batch."""
+        output: EncoderOutput = self.network(*args, **kwargs)
+        return output
+
+    def forward_packed(
+        self, batch: PackedBatch, output_hidden_states: bool = False
+    ) -> EncoderOutput:
+        """As ``ElectraModel.forward_packed``."""
+        longest = max(batch.lengths, default=0)
+        check_length(longest, self.config.max_position_embeddings)
+        segments = segments_of(batch.lengths)
+        with torch.autocast("cpu", enabled=False):
+            hidden = self.network.embeddings(
+                batch.input_ids, batch.token_type_ids, batch.position_ids
+            ).to(self.dtype)
+            if self.project is not None:
+                hidden = self.project(hidden)
+            states = [hidden]
+            for layer in self.layers:
+                hidden = layer(hidden, segments)
+                if output_hidden_states:
+                    states.append(hidden)
+        return EncoderOutput(hidden, tuple(states) if output_hidden_states else None)
+
+
+class _Layer:
+    """One layer: self-attention, then feed-forward, layer norm behind each."""
+
+    def __init__(
+        self, layer: EncoderLayer, activation: str, dtype: torch.dtype
+    ) -> None:
+        attention, feed_forward = layer.attention, layer.feed_forward
+        self.heads = attention.heads
+        self.qkv = PackedLinear(attention.qkv, dtype)
+        self.output = PackedLinear(attention.output, dtype)
+        self.attention_norm = attention.norm
+        self.up = PackedLinear(feed_forward.up, dtype, activation)
+        self.down = PackedLinear(feed_forward.down, dtype)
+        self.norm = feed_forward.norm
+
+    def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
+        projected = self.qkv(hidden)
+        context = torch.empty_like(hidden)
+        for segment in segments:
+            self._attend(projected, segment, context)
+        hidden = self.attention_norm(self.output(context, residual=hidden))
+        down: Tensor = self.norm(self.down(self.up(hidden), residual=hidden))
+        return down
+
+    def _attend(self, projected: Tensor, segment: Segment, context: Tensor) -> None:
+        """Fill the segment's rows of ``context``."""
+        count, length = segment.count, segment.length
+        attended = attend(split_heads(projected, segment, self.heads))
+        rows = context[segment.start : segment.start + count * length]
+        rows.view(count, length, self.heads, -1).copy_(attended.transpose(1, 2))
+
+
+class PackedLinear:
+    """A linear layer whose weight lies as oneDNN's kernel wants it.
+
+    Args:
+        linear: What it computes.
+        dtype: Of weight, bias and inputs.
+        activation: Applied to the result, a name of ``ACTIVATIONS``.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, dtype: torch.dtype, activation: str = "linear"
+    ) -> None:
+        weight = linear.weight.detach().to(dtype).contiguous()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_A_PASS)
+        self.bias = linear.bias.detach().to(dtype)
+        self.fused, self.variant = _FUSED_ACTIVATIONS.get(activation, ("none", ""))
+        is_fused = activation in _FUSED_ACTIVATIONS or activation == "linear"
+        self.activation = None if is_fused else ACTIVATIONS[activation]
+
+    def __call__(self, rows: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Float [T, nI] -> float [T, nO], with ``residual`` added, float [T, nO]."""
+        if residual is not None:
+            summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+                rows, residual, self.weight, self.bias, "add"
+            )
+            return summed
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(
+            rows, self.weight, self.bias, self.fused, [], self.variant
+        )
+        return result if self.activation is None else self.activation(result)
+
+
+def can_infer(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether ``InferenceEncoder`` can take the place of a network."""
+    return (
+        isinstance(network, ElectraModel)
+        and network.device.type == "cpu"
+        and network.config.position_embedding_type == "absolute"
+        and not network.config.is_decoder
+        and _works(dtype)
+    )
+
+
+@cache
+def _works(dtype: torch.dtype) -> bool:
+    """Whether this build of torch has the kernels, and they compute what they should.
+
+    They are not part of torch's public interface, so nothing is taken for granted.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        linear = nn.Linear(16, 16)
+        rows = torch.randn(8, 16)
+        try:
+            packed = PackedLinear(linear, dtype, "gelu")
+            found = packed(rows.to(dtype)).float()
+            summed = packed(rows.to(dtype), residual=rows.to(dtype)).float()
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return False
+        plain = linear(rows)
+        return torch.allclose(found, F.gelu(plain), atol=0.05) and torch.allclose(
+            summed, plain + rows, atol=0.05
+        )

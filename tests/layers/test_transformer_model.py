@@ -1,0 +1,275 @@
+"""The drop-in gives what spacy-transformers gives with the same weights and spans."""
+
+import numpy as np
+import pytest
+import spacy
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import registry
+
+from spacy_electra.layers.encoder import encoder_shim
+from spacy_electra.models import ElectraConfig, ElectraModel
+
+spacy_transformers = pytest.importorskip("spacy_transformers")
+
+TEXTS = [
+    "The chef cooked the meal and served it to the guests.",
+    "In 1905 Einstein published four papers; physicists still read them today.",
+    "It isn't easy:  the river floods\n\nthe valley every spring. " * 4,
+    "unaffably floccinaucinihilipilification 12345678901234567890 🙂 naïve",
+    "Hello",
+]
+SPANS = {
+    "doc": {"@span_getters": "spacy-transformers.doc_spans.v1"},
+    "sent": {"@span_getters": "spacy-transformers.sent_spans.v1"},
+    "strided": {
+        "@span_getters": "spacy-transformers.strided_spans.v1",
+        "window": 12,
+        "stride": 8,
+    },
+}
+THEIRS = "spacy-transformers.TransformerModel.v3"
+OURS = "spacy-electra.TransformerModel.v1"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, tokenizer):
+    """A random checkpoint: its weights are large, so that mistakes show."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    config = ElectraConfig(
+        vocab_size=tokenizer.vocab_size,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        initializer_range=0.2,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    ElectraModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def pipeline(architecture, source, spans, factory="transformer", **settings):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    model = {"@architectures": architecture, "name": source, "get_spans": spans}
+    if architecture == OURS:
+        model["precision"] = "fp32"
+    nlp.add_pipe(factory, name="transformer", config={"model": {**model, **settings}})
+    return nlp
+
+
+def both(source, spans, **settings):
+    theirs = pipeline(THEIRS, source, spans, **settings)
+    theirs.initialize()
+    return theirs, pipeline(OURS, source, spans, **settings)
+
+
+def assert_same(found, expected, tolerance=1e-4):
+    """All that TransformerData holds, but for the values at padding."""
+    assert found.wordpieces.strings == expected.wordpieces.strings
+    assert found.wordpieces.lengths == expected.wordpieces.lengths
+    for name in ("input_ids", "attention_mask", "token_type_ids"):
+        ours, other = (getattr(d.wordpieces, name) for d in (found, expected))
+        np.testing.assert_array_equal(ours, other)
+        assert ours.dtype == other.dtype
+    np.testing.assert_array_equal(found.align.dataXd, expected.align.dataXd)
+    np.testing.assert_array_equal(found.align.lengths, expected.align.lengths)
+    assert list(found.model_output) == list(expected.model_output)
+    mask = expected.wordpieces.attention_mask.astype(bool)
+    for name, value in expected.model_output.items():
+        ours = found.model_output[name]
+        if not isinstance(value, list):
+            ours, value = [ours], [value]
+        for a, b in zip(ours, value, strict=True):
+            assert a.shape == b.shape and a.dtype == b.dtype
+            if name == "attentions":
+                a, b = a.transpose(0, 2, 1, 3), b.transpose(0, 2, 1, 3)
+            np.testing.assert_allclose(a[mask], b[mask], atol=tolerance)
+
+
+@pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS)
+@pytest.mark.parametrize(
+    "outputs",
+    [(), ("output_hidden_states",), ("output_hidden_states", "output_attentions")],
+    ids=["last", "hidden states", "attentions"],
+)
+def test_outputs_are_those_of_spacy_transformers(source, spans, outputs):
+    wants = {name: True for name in outputs}
+    theirs, ours = both(source, spans, transformer_config=wants)
+    for a, b in zip(ours.pipe(TEXTS), theirs.pipe(TEXTS), strict=True):
+        assert_same(a._.trf_data, b._.trf_data)
+
+
+def test_equal_on_real_text(source, shared_data):
+    text = (shared_data / "ud_english_ewt").glob("*dev*.conllu")
+    lines = next(iter(text)).read_text(encoding="utf8").splitlines()
+    sentences = [s[len("# text = ") :] for s in lines if s.startswith("# text = ")]
+    docs = [" ".join(sentences[i : i + 7]) for i in range(0, 350, 7)]
+    theirs, ours = both(source, {**SPANS["strided"], "window": 64, "stride": 48})
+    for a, b in zip(ours.pipe(docs), theirs.pipe(docs), strict=True):
+        assert_same(a._.trf_data, b._.trf_data)
+
+
+def test_batch_level_outputs_are_padded_as_there(source):
+    theirs, ours = both(source, SPANS["strided"])
+    docs = [ours.make_doc(text) for text in TEXTS]
+    found = ours.get_pipe("transformer").predict(docs)
+    expected = theirs.get_pipe("transformer").predict(docs)
+    assert found.wordpieces.strings == expected.wordpieces.strings
+    np.testing.assert_array_equal(found.align.dataXd, expected.align.dataXd)
+    mask = expected.wordpieces.attention_mask.astype(bool)
+    states, others = (
+        batch.model_output.last_hidden_state.numpy() for batch in (found, expected)
+    )
+    assert states.shape == others.shape
+    np.testing.assert_allclose(states[mask], others[mask], atol=1e-4)
+
+
+def test_span_longer_than_the_positions_is_not_truncated(source):
+    nlp = pipeline(OURS, source, SPANS["doc"])
+    doc = nlp("1234567890 " * 100)
+    data = doc._.trf_data
+    assert data.wordpieces.lengths[0] > 128
+    assert (data.align.lengths[::2] > 0).all()
+    with pytest.raises(ValueError, match="SE324"):
+        wants = {"output_attentions": True}
+        pipeline(OURS, source, SPANS["doc"], transformer_config=wants)(doc.text)
+
+
+def test_span_getter_may_leave_out_tokens(source):
+    nlp = pipeline(OURS, source, SPANS["doc"])
+    nlp.get_pipe("transformer").model.attrs["get_spans"] = lambda docs: [
+        [doc[2:4]] if len(doc) > 4 else [] for doc in docs
+    ]
+    long, short = nlp.pipe([TEXTS[0], "Hello"])
+    data = long._.trf_data
+    # A row for every token of the Doc, so that listeners fit whatever was left out.
+    assert len(data.align.lengths) == len(long)
+    assert np.flatnonzero(data.align.lengths).tolist() == [2, 3]
+    assert len(short._.trf_data.align.lengths) == 0
+
+
+def listener(**settings):
+    return {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "upstream": "*",
+        "pooling": {"@layers": "reduce_mean.v1"},
+        **settings,
+    }
+
+
+def add_tagger(nlp, tok2vec, name="tagger"):
+    model = {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec}
+    return nlp.add_pipe("tagger", name=name, config={"model": model})
+
+
+def examples(nlp):
+    words = TEXTS[0].split()
+    tags = [word[-1] for word in words]
+    doc = Doc(nlp.vocab, words=words, tags=tags)
+    return [Example(Doc(nlp.vocab, words=words), doc) for _ in range(2)]
+
+
+def weights_after(nlp, steps=3):
+    data = examples(nlp)
+    spacy.util.fix_random_seed(0)
+    optimizer = nlp.initialize(lambda: data)
+    optimizer.learn_rate = 2e-4
+    for _ in range(steps):
+        nlp.update(data, sgd=False)
+        for _, component in nlp.pipeline:
+            if hasattr(component, "finish_update"):
+                component.finish_update(optimizer)
+    return nlp
+
+
+def test_training_changes_the_weights_as_there(source):
+    pipelines = []
+    for architecture in (THEIRS, OURS):
+        nlp = pipeline(architecture, source, SPANS["strided"])
+        add_tagger(nlp, listener())
+        pipelines.append(weights_after(nlp))
+    theirs, ours = (nlp("The chef cooked it.")._.trf_data for nlp in pipelines)
+    assert_same(ours, theirs, tolerance=2e-3)
+    untrained = pipeline(OURS, source, SPANS["strided"])("The chef cooked it.")
+    change = untrained._.trf_data.tensors[0] - ours.tensors[0]
+    assert np.abs(change).max() > 0.02
+
+
+def test_tok2vec_transformer_equals_a_listener_that_was_replaced(source):
+    nlp = pipeline(OURS, source, SPANS["strided"])
+    add_tagger(nlp, listener())
+    weights_after(nlp)
+    expected = nlp.get_pipe("tagger").model.predict([nlp(TEXTS[2])])[0]
+    nlp.replace_listeners("transformer", "tagger", ["model.tok2vec"])
+    tok2vec = nlp.config["components"]["tagger"]["model"]["tok2vec"]
+    assert tok2vec["@architectures"] == "spacy-electra.Tok2VecTransformer.v1"
+    nlp.remove_pipe("transformer")
+    found = nlp.get_pipe("tagger").model.predict([nlp(TEXTS[2])])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    again = spacy.blank("en").from_config(nlp.config)
+    again.from_bytes(nlp.to_bytes())
+    found = again.get_pipe("tagger").model.predict([again(TEXTS[2])])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    data = examples(again)
+    optimizer = again.resume_training()
+    optimizer.learn_rate = 2e-4
+    before = again.update(data, sgd=optimizer)["tagger"]
+    for _ in range(5):
+        after = again.update(data, sgd=optimizer)["tagger"]
+    assert after < before
+
+
+def test_disk_and_bytes_and_sourcing(source, tmp_path):
+    nlp = pipeline(OURS, source, SPANS["strided"])
+    expected = nlp(TEXTS[2])._.trf_data.tensors[0]
+    nlp.get_pipe("transformer").model.attrs["name"] = "gone"
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    from_bytes = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    sourced = spacy.blank("en")
+    sourced.add_pipe("sentencizer")
+    sourced.add_pipe("transformer", source=loaded)
+    for other in (loaded, from_bytes, sourced):
+        found = other(TEXTS[2])._.trf_data.tensors[0]
+        np.testing.assert_array_equal(found, expected)
+    assert b"cpickle" not in nlp.to_bytes()
+
+
+def test_a_copy_has_weights_of_its_own(source):
+    nlp = pipeline(OURS, source, SPANS["strided"])
+    doc = nlp(TEXTS[0])
+    model = nlp.get_pipe("transformer").model
+    copied = model.copy()
+    model.transformer.encoder.layers[0].feed_forward.up.bias.data.add_(1.0)
+    again = copied.predict([doc]).doc_data[0].tensors[0]
+    np.testing.assert_array_equal(again, doc._.trf_data.tensors[0])
+
+
+def test_settings_for_transformers_that_mean_nothing_warn(source):
+    nlp = pipeline(
+        OURS,
+        source,
+        SPANS["doc"],
+        tokenizer_config={"use_fast": True, "add_prefix_space": True},
+        transformer_config={"num_hidden_layers": 1, "torchscript": False},
+    )
+    with pytest.warns(UserWarning, match="SW311") as caught:
+        nlp("Hello")
+    told = " ".join(str(warning.message) for warning in caught)
+    assert "add_prefix_space" in told and "torchscript" in told
+    assert "use_fast" not in told
+    assert len(nlp.get_pipe("transformer").model.transformer.encoder.layers) == 1
+
+
+def test_mixed_precision_means_bf16(source):
+    model = registry.resolve(
+        {"m": {"@architectures": OURS, "name": source, "mixed_precision": True}}
+    )["m"]
+    assert encoder_shim(model).precision == "bf16"
