@@ -110,7 +110,7 @@ def usual_loop(arguments: argparse.Namespace, precision: str) -> Step:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
@@ -137,7 +137,7 @@ def ours(arguments: argparse.Namespace, precision: str) -> Step:
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
         optimizer.step()
-        return float(losses.total)
+        return float(losses.total.detach())
 
     return step
 

@@ -211,7 +211,8 @@ class Trainer:
             watcher = Watcher(
                 self.settings, self.batches.batches_per_epoch / self.batches_a_step
             )
-            watcher.begin()
+            if self.workers.first:
+                watcher.begin()
             self.objective.train()
             running = RunningFigures(self.seconds)
             while self.progress < 1.0:
