@@ -345,7 +345,7 @@ def run_task(arguments: argparse.Namespace, documents: list[list[str]]) -> Measu
         some = [part[:200] for part in documents[:16]]
         return one_step(arguments.pipeline, arguments.source, some)
     if arguments.task == "digits":
-        return long_document(arguments.source, "1234567890" * 36_000)
+        return long_document(arguments.source, "1234567890 " * 32_727)
     text = " ".join(word for part in documents for word in part)
     return long_document(arguments.source, (text * 3)[:360_000])
 

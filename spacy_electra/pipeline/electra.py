@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
-from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import minibatch
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, get_array_module
+from thinc.api import Model, Optimizer, get_array_module
 from thinc.types import Floats2d
 from torch import Tensor
 
@@ -30,61 +29,8 @@ except ImportError as error:
 
 from ..layers.transformer_batch import ElectraBatch
 
-DEFAULT_CONFIG = """
-[model]
-@architectures = "spacy-electra.TransformerModel.v1"
-name = "en_tiny"
-get_spans = null
-tokenizer_config = {}
-transformer_config = {}
-mixed_precision = false
-grad_scaler_config = {}
-window = 128
-stride = 96
-max_tokens = 8192
-precision = "auto"
-layer_decay = 1.0
-frozen_layers = 0
-gradient_checkpointing = false
-
-[set_extra_annotations]
-@annotation_setters = "spacy-transformers.null_annotation_setter.v1"
-"""
-DEFAULTS = Config().from_str(DEFAULT_CONFIG)
 Listener = TransformerListener | EncoderListener
 Setter = Callable[[list[Doc], FullTransformerBatch], None]
-
-
-@Language.factory(
-    "electra",
-    assigns=["doc._.trf_data"],
-    default_config={
-        "model": DEFAULTS["model"],
-        "set_extra_annotations": DEFAULTS["set_extra_annotations"],
-        "max_batch_items": TOKENS_A_GROUP,
-        "store": True,
-        "set_tensor": False,
-    },
-)
-def make_electra(
-    nlp: Language,
-    name: str,
-    model: Model[list[Doc], FullTransformerBatch],
-    set_extra_annotations: Setter,
-    max_batch_items: int,
-    store: bool,
-    set_tensor: bool,
-) -> Electra:
-    """Create the component; arguments as in ``Electra``."""
-    return Electra(
-        nlp.vocab,
-        model,
-        set_extra_annotations,
-        name=name,
-        max_batch_items=max_batch_items,
-        store=store,
-        set_tensor=set_tensor,
-    )
 
 
 class Electra(Transformer):

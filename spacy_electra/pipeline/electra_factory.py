@@ -1,0 +1,71 @@
+"""The factory of `electra`, which spaCy imports whenever it makes a pipeline.
+
+It stands apart from the component, so that pipelines without it need no
+spacy-transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from thinc.api import Config, Model
+
+from .batching import TOKENS_A_GROUP
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-electra.TransformerModel.v1"
+name = "en_tiny"
+get_spans = null
+tokenizer_config = {}
+transformer_config = {}
+mixed_precision = false
+grad_scaler_config = {}
+window = 128
+stride = 96
+max_tokens = 8192
+precision = "auto"
+layer_decay = 1.0
+frozen_layers = 0
+gradient_checkpointing = false
+
+[set_extra_annotations]
+@annotation_setters = "spacy-transformers.null_annotation_setter.v1"
+"""
+DEFAULTS = Config().from_str(DEFAULT_CONFIG)
+
+
+@Language.factory(
+    "electra",
+    assigns=["doc._.trf_data"],
+    default_config={
+        "model": DEFAULTS["model"],
+        "set_extra_annotations": DEFAULTS["set_extra_annotations"],
+        "max_batch_items": TOKENS_A_GROUP,
+        "store": True,
+        "set_tensor": False,
+    },
+)
+def make_electra(
+    nlp: Language,
+    name: str,
+    model: Model,
+    set_extra_annotations: Callable,
+    max_batch_items: int,
+    store: bool,
+    set_tensor: bool,
+) -> Pipe:
+    """Create the component; arguments as in ``Electra``."""
+    from .electra import Electra
+
+    return Electra(
+        nlp.vocab,
+        model,
+        set_extra_annotations,
+        name=name,
+        max_batch_items=max_batch_items,
+        store=store,
+        set_tensor=set_tensor,
+    )
