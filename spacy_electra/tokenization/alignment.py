@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     Returns:
         One ``Pieces`` a Doc.
     """
-    bounds = [_starts_and_sizes(doc) for doc in docs]
+    bounds = [_bounds(doc) for doc in docs]
     return _align_texts([doc.text for doc in docs], bounds, tokenizer)
 
 
@@ -70,20 +70,22 @@ def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Piec
         if span.doc is not doc:
             # A Doc makes its text anew each time that it is asked.
             doc, whole = span.doc, span.doc.text
-            starts, sizes = _starts_and_sizes(doc)
+            tokens = _bounds(doc)
         own = slice(span.start, span.end)
-        first = starts[span.start] if len(span) else 0
+        first = tokens.starts[span.start] if len(span) else 0
         texts.append(whole[span.start_char : span.end_char])
-        bounds.append((starts[own] - first, sizes[own]))
+        bounds.append(
+            _Bounds(tokens.starts[own] - first, tokens.sizes[own], tokens.is_space[own])
+        )
     return _align_texts(texts, bounds, tokenizer)
 
 
 def _align_texts(
     texts: Sequence[str],
-    bounds: Sequence[tuple[Integers, Integers]],
+    bounds: Sequence[_Bounds],
     tokenizer: ElectraTokenizer,
 ) -> list[Pieces]:
-    """Pieces of texts, given the first character and the length of each token."""
+    """Pieces of texts, given where each of their tokens is."""
     if not texts:
         return []
     encodings = tokenizer.encode_batch(texts)
@@ -93,27 +95,38 @@ def _align_texts(
     piece_counts = np.array([len(encoding) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
     offsets = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
-    token_counts = np.array([len(start) for start, _ in bounds])
-    starts = np.concatenate([start for start, _ in bounds])
+    token_counts = np.array([len(tokens.starts) for tokens in bounds])
+    starts = np.concatenate([tokens.starts for tokens in bounds])
     starts += np.repeat(gaps, token_counts)
-    ends = starts + np.concatenate([size for _, size in bounds])
+    ends = starts + np.concatenate([tokens.sizes for tokens in bounds])
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
     first = np.searchsorted(offsets[:, 1], starts, side="right")
     behind = np.searchsorted(offsets[:, 0], ends, side="left")
     lengths = np.maximum(behind - first, 0)
+    # The tokenizer drops some white space (a form feed) inside of a piece.
+    lengths[np.concatenate([tokens.is_space for tokens in bounds])] = 0
     return _split_by_doc(encodings, first, lengths, piece_counts, token_counts)
 
 
 def token_starts(doc: Doc) -> Integers:
     """First character of each token of a Doc, int64 [len(doc)]."""
-    return _starts_and_sizes(doc)[0]
+    return _bounds(doc).starts
 
 
-def _starts_and_sizes(doc: Doc) -> tuple[Integers, Integers]:
-    sizes, blanks = doc.to_array(["LENGTH", "SPACY"]).astype(np.int64).T
+class _Bounds(NamedTuple):
+    """Where tokens are: first characters, lengths, and which are white space."""
+
+    starts: Integers
+    sizes: Integers
+    is_space: NDArray[np.bool_]
+
+
+def _bounds(doc: Doc) -> _Bounds:
+    columns = doc.to_array(["LENGTH", "SPACY", "IS_SPACE"]).astype(np.int64).T
+    sizes, blanks, is_space = columns
     with_blank = sizes + blanks
-    return with_blank.cumsum() - with_blank, sizes
+    return _Bounds(with_blank.cumsum() - with_blank, sizes, is_space.astype(bool))
 
 
 def _split_by_doc(
