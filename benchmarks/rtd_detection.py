@@ -25,6 +25,7 @@ FEWEST_OCCURRENCES = 5
 FEWEST_WORDS = 8
 # A word's stand-in is drawn from the ranks this share above and below its own.
 RANK_SPREAD = 0.1
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 class WordSwaps:
@@ -76,7 +77,6 @@ def main(
     model: str = typer.Option("en_tiny", help="Checkpoint, as `source`"),
     sentences: int = typer.Option(3000, help="Most sentences to test on"),
     share: float = typer.Option(0.1, help="Share of words to swap"),
-    threshold: float = typer.Option(0.5, help="Probability from which a word counts"),
     seed: int = typer.Option(0, help="Of places and stand-ins"),
 ) -> None:
     """Swap words, score them, print and write AUC, precision and recall."""
@@ -106,13 +106,16 @@ def main(
         judged = known & ~np.isnan(values)
         scores.append(values[judged])
         labels.append(swapped[judged])
-    figures = detection(np.concatenate(scores), np.concatenate(labels), threshold)
-    msg.divider(f"Swapped words, {model}: {len(cases)} sentences")
-    msg.table({name: f"{value:.4f}" for name, value in vars(figures).items()})
+    probabilities, truth = np.concatenate(scores), np.concatenate(labels)
+    rows = [
+        {"threshold": t, **vars(detection(probabilities, truth, t))} for t in THRESHOLDS
+    ]
+    msg.divider(f"Swapped words, {model}: {len(cases)} sentences, {len(truth)} words")
+    shown = [[f"{value:.3f}" for value in row.values()] for row in rows]
+    msg.table(shown, header=list(rows[0]), divider=True)
     settings = {"model": model, "sentences": len(cases), "share": share, "seed": seed}
-    settings["words"] = int(sum(map(len, labels)))
-    file = write_result("rtd_detection", {**settings, **vars(figures)})
-    msg.good(f"Wrote {file}")
+    settings |= {"words": len(truth), "auc": rows[0]["auc"]}
+    msg.good(f"Wrote {write_result('rtd_detection', {**settings, 'thresholds': rows})}")
 
 
 if __name__ == "__main__":
