@@ -96,7 +96,7 @@ def losses_and_gradients(kind: type[Any], config: ElectraConfig) -> tuple[float,
         for name, parameter in ours.named_parameters()
         if name in expected
     ]
-    return float((losses[0] - losses[1]).abs()), max(apart)
+    return float((losses[0] - losses[1]).detach().abs()), max(apart)
 
 
 def row(config: ElectraConfig) -> dict[str, float]:

@@ -27,7 +27,7 @@ def demo(
 ) -> None:
     """Mark the words that do not belong in ten sentences of Wikipedia.
 
-    In seven of them somebody put another word in the place of one.
+    In seven of them another word stands in the place of one.
     """
     nlp = spacy.blank("en")
     encoder = {"source": source}
