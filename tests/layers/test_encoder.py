@@ -30,7 +30,7 @@ def docs(nlp):
 
 
 def test_states_are_those_of_the_network(docs, tokenizer):
-    model = Encoder(window=512, stride=510, precision="fp32")
+    model = Encoder(window=256, stride=254, precision="fp32")
     encoded = model.predict(docs)
     network = ElectraForPreTraining.from_pretrained("en_tiny").electra
     begin = 0
@@ -62,7 +62,7 @@ def test_batching_changes_nothing(docs, max_tokens):
 
 
 def test_gradients_equal_autograd(docs, tokenizer):
-    model = Encoder(window=512, stride=510, precision="fp32", max_tokens=40)
+    model = Encoder(window=256, stride=254, precision="fp32", max_tokens=40)
     network = load_encoder(model).network
     encoded, backprop = model.begin_update(docs)
     random = np.random.default_rng(0)
@@ -165,8 +165,8 @@ def test_bad_arguments_are_named_at_once(arguments, part):
 
 
 def test_window_longer_than_the_positions_is_named(docs):
-    with pytest.raises(ValueError, match="max_position_embeddings=512"):
-        Encoder(window=600, stride=400).predict(docs)
+    with pytest.raises(ValueError, match="max_position_embeddings=256"):
+        Encoder(window=300, stride=200).predict(docs)
 
 
 def test_max_over_pieces_takes_the_largest_and_says_where(nlp, tokenizer):
