@@ -107,3 +107,16 @@ def test_component_needs_no_import_and_no_transformers():
         .strip()
         .startswith("['electra_rtd'] True")
     )
+
+
+def test_only_electra_itself_needs_spacy_transformers():
+    # spaCy imports every factory's module whenever it makes a pipeline.
+    assert (
+        run(
+            "import sys\n"
+            "import spacy_electra.cli.app, spacy_electra.pipeline.rtd\n"
+            "import spacy_electra.pipeline.electra_factory\n"
+            "print([m for m in ('spacy_transformers', 'matplotlib') if m in sys.modules])"
+        ).strip()
+        == "[]"
+    )
