@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 import spacy
 import torch
+from machine import processor
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -290,16 +290,6 @@ def long_document(source: str, text: str) -> Measurement:
     taken = seconds(lambda: nlp(text))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": taken, "mib_before": before, "peak_mib": after}
-
-
-def processor() -> str:
-    """What the machine calls its processor."""
-    file = Path("/proc/cpuinfo")
-    if file.exists():
-        for line in file.read_text(errors="ignore").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def print_table(title: str, rows: Sequence[Measurement]) -> None:
