@@ -36,7 +36,10 @@ def demo(
     rows = list(srsly.read_jsonl(SENTENCES))
     docs = list(nlp.pipe(row["text"] for row in rows))
     Console().print(_table(docs, rows))
-    titles = [_what_was_replaced(row, doc) for row, doc in zip(rows, docs, strict=True)]
+    titles = [
+        f"Replaced: {_what_was_replaced(row, doc)}"
+        for row, doc in zip(rows, docs, strict=True)
+    ]
     output.write_text(render_heat(docs, titles=titles), encoding="utf8")
     print(_summary(docs, rows))
     msg.good(f"The same as a page: {output.resolve()}")
