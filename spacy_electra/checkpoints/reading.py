@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -83,19 +84,11 @@ def read_model_with_report(
     tensors, left_over = from_hugging_face(read_tensors(folder), cls.__name__)
     model = cls(config)
     expected = model.state_dict()
-    for name, tensor in list(tensors.items()):
+    for name in list(tensors):
         if name not in expected:
             left_over.append(name)
             del tensors[name]
-        elif tensor.shape != expected[name].shape:
-            raise ValueError(
-                Errors.SE203(
-                    folder=folder,
-                    name=name,
-                    found=tuple(tensor.shape),
-                    expected=tuple(expected[name].shape),
-                )
-            )
+    check_shapes(tensors, expected, folder)
     new = set(expected) - set(tensors)
     if model.config.extra.get("tie_word_embeddings", True):
         # Tied to the word embeddings: no file needs to hold it.
@@ -108,6 +101,31 @@ def read_model_with_report(
     model.tie_weights()
     report = LoadReport(tuple(sorted(new)), tuple(sorted(left_over)))
     return model.eval(), report
+
+
+def check_shapes(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Refuse weights that do not fit.
+
+    Args:
+        tensors: From a checkpoint, by our names; those that are not expected pass.
+        expected: What they are to replace.
+        folder: Named in the message.
+
+    Raises:
+        ValueError: If one has another shape.
+    """
+    for name, tensor in tensors.items():
+        if name in expected and tensor.shape != expected[name].shape:
+            raise ValueError(
+                Errors.SE203(
+                    folder=folder,
+                    name=name,
+                    found=tuple(tensor.shape),
+                    expected=tuple(expected[name].shape),
+                )
+            )
 
 
 def read_config(folder: Path) -> ElectraConfig:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..checkpoints import resolve_source
 from ..checkpoints.names import from_hugging_face
-from ..checkpoints.reading import read_tensors
+from ..checkpoints.reading import check_shapes, read_tensors
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 from ..models.config import CONFIG_NAME
@@ -94,16 +94,8 @@ def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
     expected = network.state_dict()
     for name, tensor in found.items():
         if name.endswith(POSITIONS):
-            found[name] = tensor = tensor[: len(expected[name])]
-        if name in expected and tensor.shape != expected[name].shape:
-            raise ValueError(
-                Errors.SE203(
-                    folder=folder,
-                    name=name,
-                    found=tuple(tensor.shape),
-                    expected=tuple(expected[name].shape),
-                )
-            )
+            found[name] = tensor[: len(expected[name])]
+    check_shapes(found, expected, folder)
     # The decoder is the table of words, which is there already.
     found.pop("head.decoder.weight", None)
     network.load_state_dict({k: v.float() for k, v in found.items()}, strict=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.heads.masked_lm import MaskedLMHead
-from .masking import Masking
+from .masking import Masked, Masking
 from .sampler import Sampler
 
 
@@ -95,6 +95,16 @@ class Objective(nn.Module):
         self.sampler = sampler
         self.language_head: MaskedLMHead | None = None
 
+    def mask(self, batch: PackedBatch, random: torch.Generator) -> Masked:
+        """Mask pieces of a batch on the CPU; the result is where the networks are."""
+        device = self.discriminator.device
+        masked = self.masking(batch, random)
+        return Masked(
+            masked.batch.to(device),
+            masked.rows.to(device),
+            masked.originals.to(device),
+        )
+
     def corrupt(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Corrupted:
@@ -105,13 +115,12 @@ class Objective(nn.Module):
             progress: How much of the training is over, 0 to 1.
             random: Decides on masks and samples.
         """
-        device = self.discriminator.device
-        masked = self.masking(batch, random)
-        rows, originals = masked.rows.to(device), masked.originals.to(device)
-        logits = self.generator.forward_packed(masked.batch.to(device), rows)
+        masked = self.mask(batch, random)
+        rows, originals = masked.rows, masked.originals
+        logits = self.generator.forward_packed(masked.batch, rows)
         with torch.no_grad():
             samples = self.sampler(originals, logits.detach(), progress, random)
-        batch = batch.to(device)
+        batch = batch.to(rows.device)
         ids = batch.input_ids.index_copy(0, rows, samples)
         return Corrupted(
             batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
@@ -202,17 +211,15 @@ class ReplacedTokenDetection(Objective):
 
     def _warm_up(self, batch: PackedBatch, random: torch.Generator) -> Losses:
         """Both networks as masked language models, on the same masks."""
-        device = self.discriminator.device
-        masked = self.masking(batch, random)
-        rows, originals = masked.rows.to(device), masked.originals.to(device)
-        seen = masked.batch.to(device)
+        masked = self.mask(batch, random)
+        seen, rows, originals = masked.batch, masked.rows, masked.originals
         logits = self.generator.forward_packed(seen, rows)
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
         mlm = F.cross_entropy(logits, originals)
         own = F.cross_entropy(self._named(hidden[rows]), originals)
         with torch.no_grad():
             correct = (logits.argmax(-1) == originals).float().mean()
-        nothing = torch.zeros((), device=device)
+        nothing = mlm.new_zeros(())
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
 
     def _named(self, hidden: Tensor) -> Tensor:
@@ -255,12 +262,11 @@ class MaskedLanguageModeling(Objective):
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
         """The losses of a batch; those of detection are zero."""
-        device = self.discriminator.device
-        masked = self.masking(batch, random)
-        rows, originals = masked.rows.to(device), masked.originals.to(device)
-        logits = self.generator.forward_packed(masked.batch.to(device), rows)
+        masked = self.mask(batch, random)
+        originals = masked.originals
+        logits = self.generator.forward_packed(masked.batch, masked.rows)
         mlm = F.cross_entropy(logits, originals)
         with torch.no_grad():
             correct = (logits.argmax(-1) == originals).float().mean()
-        nothing = torch.zeros((), device=device)
+        nothing = mlm.new_zeros(())
         return Losses(mlm, mlm.detach(), nothing, correct, nothing, nothing)
