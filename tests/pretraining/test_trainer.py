@@ -56,16 +56,17 @@ def test_it_learns(settings_for, tmp_path):
         optimizer={"name": "muon", "warmup_steps": 5},
         sampler={"weak": "unigram", "start": 0.0, "end": 0.0},
         training={
-            "max_steps": 240,
-            "evaluate_every": 240,
-            "save_every": 240,
-            "report_every": 240,
+            "max_steps": 400,
+            "evaluate_every": 400,
+            "save_every": 400,
+            "report_every": 400,
         },
     )
+    # Seeds end between 0.90 and 0.92, accuracies between 0.62 and 0.71.
     rows = []
     Trainer(settings, tmp_path).train(report=rows.append)
-    assert rows[-1]["mlm_accuracy"] > 0.45
-    assert rows[-1]["auc_unigram"] > 0.7
+    assert rows[-1]["mlm_accuracy"] > 0.5
+    assert rows[-1]["auc_unigram"] > 0.8
     assert rows[-1]["base_rate_generator"] < 0.2
 
 
