@@ -270,3 +270,7 @@ class Errors(_Message):
         "The disk of {path} is full, so the corpus there is not whole. Make room and "
         "run the command again."
     )
+    SE431 = (
+        "The sampler 'word' has to count the words of a corpus, and there is none "
+        "here. Choose it in a config for `spacy electra pretrain`, or take 'frequency'."
+    )

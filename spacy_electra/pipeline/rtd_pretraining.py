@@ -96,9 +96,8 @@ class RTDPretraining:
         self.objective = ReplacedTokenDetection(
             load_generator(model, settings),
             discriminator,
-            Masking(
-                mask_id=self.tokenizer.mask_token_id,
-                special_ids=tuple(self.tokenizer.all_special_ids),
+            Masking.from_tokenizer(
+                self.tokenizer,
                 share=settings.mask_share,
                 share_masked=settings.mask_replaced,
             ),

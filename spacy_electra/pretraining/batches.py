@@ -13,6 +13,11 @@ from ..errors import Errors
 from ..models.packing import PackedBatch
 from .shards import Shards
 
+# Apart from the numbers of epochs, which seed the order.
+_CUTTING = 2**32
+# Pieces of the shortest sequences that are cut short on purpose.
+_SHORTEST = 8
+_SENTENCE_ENDS = (".", "!", "?")
 # A sequence of fewer pieces has too little context to learn from.
 _FEWEST_PIECES = 4
 
@@ -55,8 +60,17 @@ class SequenceBatches:
         batch_size: int,
         seed: int,
         batch_tokens: int = 0,
+        short_share: float = 0.0,
     ) -> SequenceBatches:
         """Cut a corpus.
+
+        Args:
+            shards: The corpus.
+            length: Pieces a sequence.
+            batch_size: Sequences a batch.
+            seed: Of the order, and of what is cut short.
+            batch_tokens: Pieces a batch, in place of ``batch_size``; 0 for none.
+            short_share: Share of the sequences to cut into short ones.
 
         Raises:
             ValueError: If there are fewer sequences than one batch takes.
@@ -71,12 +85,17 @@ class SequenceBatches:
                 )
             )
         room = length - 2
-        begins, ends = shards.offsets[:-1], shards.offsets[1:]
-        per_document = -(-(ends - begins) // room)
-        first = np.cumsum(per_document) - per_document
-        within = np.arange(per_document.sum()) - np.repeat(first, per_document)
-        starts = np.repeat(begins, per_document) + within * room
-        sizes = np.minimum(np.repeat(ends, per_document) - starts, room)
+        starts, sizes = _cut(shards.offsets[:-1], shards.offsets[1:], room)
+        if short_share:
+            random = np.random.default_rng((seed, _CUTTING))
+            chosen = random.random(len(starts)) < short_share
+            begins = starts[chosen]
+            # Every length is as likely; a part may grow by half to end a sentence.
+            most = max(room // 2, _SHORTEST)
+            lengths = random.integers(_SHORTEST, most + 1, len(begins))
+            short = _cut_at_sentences(begins, begins + sizes[chosen], lengths, shards)
+            starts = np.concatenate([starts[~chosen], short[0]])
+            sizes = np.concatenate([sizes[~chosen], short[1]])
         keep = sizes >= min(_FEWEST_PIECES, room)
         starts, sizes = starts[keep], sizes[keep]
         pieces = int((sizes + 2).sum())
@@ -143,3 +162,50 @@ class SequenceBatches:
             object.__setattr__(self, "_cached", cached)
         result: tuple[NDArray[np.int64], NDArray[np.int64]] = cached[1]
         return result
+
+
+def _cut(
+    begins: NDArray[np.int64], ends: NDArray[np.int64], room: int | NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut spans [N] into parts of ``room`` ids, one number or one for each span.
+
+    Returns:
+        First id and number of ids of each part; the last part of a span is what
+        remains.
+    """
+    rooms = np.broadcast_to(room, begins.shape)
+    parts = -(-(ends - begins) // rooms)
+    first = np.cumsum(parts) - parts
+    within = np.arange(parts.sum()) - np.repeat(first, parts)
+    rooms = np.repeat(rooms, parts)
+    starts = np.repeat(begins, parts) + within * rooms
+    return starts, np.minimum(np.repeat(ends, parts) - starts, rooms)
+
+
+def _cut_at_sentences(
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    shards: Shards,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut spans [N] into parts of about ``lengths`` ids, between sentences if possible.
+
+    A cut moves on to the next place where a sentence begins, unless that lies behind
+    the next cut. Nothing is lost: the part before it grows.
+
+    Returns:
+        First id and number of ids of each part.
+    """
+    starts, sizes = _cut(begins, ends, lengths)
+    vocab = shards.tokenizer.vocab
+    final = [vocab[text] for text in _SENTENCE_ENDS if text in vocab]
+    sentences = np.flatnonzero(np.isin(shards.ids, final)) + 1
+    if not len(sentences):
+        return starts, sizes
+    following = np.searchsorted(sentences, starts).clip(max=len(sentences) - 1)
+    sentence = sentences[following]
+    movable = ~np.isin(starts, begins) & (sentence >= starts)
+    movable &= sentence < starts + sizes - _FEWEST_PIECES
+    moved = np.where(movable, sentence, starts)
+    grown = np.append((moved - starts)[1:], 0)
+    return moved, starts + sizes + grown - moved

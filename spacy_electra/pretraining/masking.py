@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..models.packing import PackedBatch
+from ..tokenization.wordpiece import ElectraTokenizer
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,29 @@ class Masking:
         special_ids: Ids that are never chosen.
         share: Share of a sequence's pieces to predict.
         share_masked: Share of those whose place [MASK] takes.
+        continues: Which pieces continue a word, bool [V]. Where it is given, words are
+            chosen whole, as in the whole-word masking of BERT's later checkpoints, and
+            a sequence may give up to one word more than its share.
     """
 
     mask_id: int
     special_ids: tuple[int, ...]
     share: float = 0.15
     share_masked: float = 0.85
+    continues: Tensor | None = None
+
+    @classmethod
+    def from_tokenizer(
+        cls, tokenizer: ElectraTokenizer, *, whole_words: bool = False, **shares: Any
+    ) -> Masking:
+        """With the special pieces of a tokenizer, and its words."""
+        continues = torch.from_numpy(tokenizer.continuations) if whole_words else None
+        return cls(
+            mask_id=tokenizer.mask_token_id,
+            special_ids=tuple(tokenizer.all_special_ids),
+            continues=continues,
+            **shares,
+        )
 
     def __call__(self, batch: PackedBatch, random: torch.Generator) -> Masked:
         """Choose and mask pieces of a batch [T].
@@ -61,12 +80,30 @@ class Masking:
         wanted = torch.minimum(wanted, ordinary)
         # A random order within each sequence, specials last: the first few are chosen.
         draw = torch.rand(len(ids), generator=random, dtype=torch.float64)
-        order = (sequence + draw.where(~special, torch.ones_like(draw))).argsort()
+        word = self._words(ids, special)
+        if word is not None:
+            draw = draw[word]
+        draw = draw.where(~special, torch.ones_like(draw))
+        order = (sequence + draw).argsort(stable=True)
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(ids))
         start = (lengths.cumsum(0) - lengths)[sequence]
-        rows = ((rank - start < wanted[sequence]) & ~special).nonzero().squeeze(-1)
-        hidden = torch.rand(len(rows), generator=random) < self.share_masked
+        chosen = (rank - start < wanted[sequence]) & ~special
+        if word is None:
+            rows = chosen.nonzero().squeeze(-1)
+            hidden = torch.rand(len(rows), generator=random) < self.share_masked
+        else:
+            whole = torch.zeros_like(chosen).index_fill(0, word[chosen], True)
+            rows = (whole[word] & ~special).nonzero().squeeze(-1)
+            hides = torch.rand(len(ids), generator=random) < self.share_masked
+            hidden = hides[word[rows]]
         masked_ids = ids.clone()
         masked_ids[rows[hidden]] = self.mask_id
         return Masked(batch.with_ids(masked_ids), rows, ids[rows])
+
+    def _words(self, ids: Tensor, special: Tensor) -> Tensor | None:
+        """Number of the word that each piece belongs to, where words matter."""
+        if self.continues is None:
+            return None
+        begins = special | ~self.continues[ids] | special.roll(1)
+        return begins.cumsum(0) - 1

@@ -47,15 +47,15 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
             tokenizer,
             generator_source=model.generator_from,
         )
-    masking = Masking(
-        mask_id=tokenizer.mask_token_id,
-        special_ids=tuple(tokenizer.all_special_ids),
+    masking = Masking.from_tokenizer(
+        tokenizer,
+        whole_words=chosen.mask_whole_words,
         share=chosen.mask_share,
         share_masked=chosen.mask_replaced,
     )
     counts = torch.from_numpy(shards.counts).clone()
     counts[list(tokenizer.all_special_ids)] = 0
-    sampler = settings.sampler.build(counts, tokenizer)
+    sampler = settings.sampler.build(counts, tokenizer, shards.ids)
     if alone:
         return MaskedLanguageModeling(generator, discriminator, masking, sampler)
     detection = ReplacedTokenDetection(

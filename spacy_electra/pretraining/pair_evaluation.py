@@ -73,11 +73,7 @@ def evaluate_pair(
     objective = ReplacedTokenDetection(
         generator,
         pair.discriminator,
-        Masking(
-            mask_id=tokenizer.mask_token_id,
-            special_ids=tuple(tokenizer.all_special_ids),
-            share=mask_share,
-        ),
+        Masking.from_tokenizer(tokenizer, share=mask_share),
         samplers["unigram"],
         # Networks that were trained apart keep their own.
         share_embeddings=False,

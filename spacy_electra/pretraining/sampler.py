@@ -114,11 +114,9 @@ class FrequencySampler:
         device = originals.device
         originals = originals.cpu()
         kind = self.kind[originals]
-        factor = torch.randn(len(originals), generator=random) * self.spread
-        # The constant lets the most frequent pieces, of rank 0 to 10, move as well.
-        moved = (self.rank[originals] + 10) * factor.exp() - 10
-        moved = moved.round().long().clamp(min=0)
-        moved = torch.minimum(moved, (self.kind_sizes[kind] - 1).clamp(min=0))
+        moved = like_rank(
+            self.rank[originals], self.kind_sizes[kind], self.spread, random
+        )
         start = torch.where(kind == 0, 0, self.kind_sizes[0])
         return self.ordered[start + moved].to(device)
 
@@ -134,6 +132,8 @@ class MixtureSampler:
         end: Share of the strong one from ``rise_to`` on; linear in between.
         rise_from: Progress at which its share begins to rise.
         rise_to: Progress at which it has risen.
+        continues: Which pieces continue a word, bool [V]: the pieces of a word come
+            from one sampler.
     """
 
     weak: Sampler
@@ -142,6 +142,7 @@ class MixtureSampler:
     end: float = 1.0
     rise_from: float = 0.0
     rise_to: float = 1.0
+    continues: Tensor | None = None
 
     def strong_share(self, progress: float) -> float:
         """Share of places that the strong sampler fills."""
@@ -159,6 +160,8 @@ class MixtureSampler:
         """Draw a piece for each masked place, int64 [M]."""
         share = self.strong_share(progress)
         chosen = torch.rand(len(originals), generator=random) < share
+        if self.continues is not None and len(originals):
+            chosen = chosen[word_numbers(originals.cpu(), self.continues)]
         chosen = chosen.to(originals.device)
         drawn = torch.empty_like(originals)
         for sampler, places in ((self.weak, ~chosen), (self.strong, chosen)):
@@ -167,6 +170,36 @@ class MixtureSampler:
                     originals[places], logits[places], progress, random
                 )
         return drawn
+
+
+def like_rank(
+    ranks: Tensor, sizes: Tensor, spread: float, random: torch.Generator
+) -> Tensor:
+    """Ranks not far from others, int64 [M].
+
+    Args:
+        ranks: Place in the order of frequency, from 0, int64 [M].
+        sizes: How many there are in that order, int64 [M].
+        spread: Standard deviation of the natural logarithm of the factor by which a
+            rank moves.
+        random: Decides.
+    """
+    factor = torch.randn(len(ranks), generator=random) * spread
+    # The constant lets the most frequent ones, of rank 0 to 10, move as well.
+    moved = ((ranks + 10) * factor.exp() - 10).round().long().clamp(min=0)
+    return torch.minimum(moved, (sizes - 1).clamp(min=0))
+
+
+def word_numbers(originals: Tensor, continues: Tensor) -> Tensor:
+    """Number of the word that each piece belongs to, int64 [M], M > 0.
+
+    Args:
+        originals: Pieces of words, one word after the other, int64 [M].
+        continues: Which pieces of the vocabulary continue a word, bool [V].
+    """
+    begins = ~continues[originals]
+    begins[0] = True
+    return begins.cumsum(0) - 1
 
 
 def _draw(cumulative: Tensor, random: torch.Generator) -> Tensor:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from thinc.api import Config
 
 from ..errors import Errors
@@ -23,11 +25,12 @@ from .sampler import (
     Sampler,
     UnigramSampler,
 )
+from .word_sampler import WordSampler, count_words
 
 Settings = TypeVar("Settings")
 INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
-SAMPLERS = ("generator", "unigram", "frequency")
+SAMPLERS = ("generator", "unigram", "frequency", "word")
 OBJECTIVES = ("rtd", "mlm", "rtd-gdes")
 TRACKERS = ("auto", "tensorboard", "wandb")
 _POSITIVE = (
@@ -49,12 +52,16 @@ class DataSettings:
         length: Pieces a sequence, [CLS] and [SEP] among them.
         batch_size: Sequences a batch.
         batch_tokens: Pieces a batch, in place of ``batch_size``; 0 for none.
+        short_share: Share of the sequences to cut into short ones of random length,
+            which begin with a sentence where they can: what texts of one sentence look
+            like.
     """
 
     shards: str
     length: int = 128
     batch_size: int = 32
     batch_tokens: int = 0
+    short_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ class ObjectiveSettings:
         rtd_weight: Weight of the discriminator's loss.
         mlm_warmup: Share of the training in which the discriminator's encoder learns
             as a masked language model first.
+        mask_whole_words: Whether all pieces of a word are masked together.
         correction_weight: Weight, after that, of naming the piece that stood at a
             corrupted place.
     """
@@ -117,6 +125,7 @@ class ObjectiveSettings:
     name: str = "rtd"
     mask_share: float = 0.15
     mask_replaced: float = 0.85
+    mask_whole_words: bool = False
     rtd_weight: float = 50.0
     mlm_warmup: float = 0.0
     correction_weight: float = 0.0
@@ -127,7 +136,8 @@ class SamplerSettings:
     """Where replacements come from: a mixture that goes from weak to strong.
 
     Args:
-        weak: Sampler of the beginning: "unigram", "frequency" or "generator".
+        weak: Sampler of the beginning: "unigram", "frequency", "word" or
+            "generator".
         strong: Sampler of the end.
         start: Share of places that the strong one fills at first.
         end: That share from ``rise_to`` on.
@@ -144,18 +154,28 @@ class SamplerSettings:
     rise_to: float = 1.0
     temperature: float = 1.0
 
-    def build(self, counts: torch.Tensor, tokenizer: ElectraTokenizer) -> Sampler:
+    def build(
+        self,
+        counts: torch.Tensor,
+        tokenizer: ElectraTokenizer,
+        ids: NDArray[np.unsignedinteger] | None = None,
+    ) -> Sampler:
         """The sampler.
 
         Args:
             counts: How often each piece occurs in the corpus, [V].
             tokenizer: Says which pieces continue a word.
+            ids: Pieces of the corpus, end to end [T], in which "word" counts words.
+
+        Raises:
+            ValueError: If "word" is asked for without them.
         """
         if self.start == self.end == 1.0:
-            return self.part(self.strong, counts, tokenizer)
+            return self.part(self.strong, counts, tokenizer, ids)
         return MixtureSampler(
-            weak=self.part(self.weak, counts, tokenizer),
-            strong=self.part(self.strong, counts, tokenizer),
+            weak=self.part(self.weak, counts, tokenizer, ids),
+            strong=self.part(self.strong, counts, tokenizer, ids),
+            continues=torch.from_numpy(tokenizer.continuations),
             start=self.start,
             end=self.end,
             rise_from=self.rise_from,
@@ -163,17 +183,25 @@ class SamplerSettings:
         )
 
     def part(
-        self, name: str, counts: torch.Tensor, tokenizer: ElectraTokenizer
+        self,
+        name: str,
+        counts: torch.Tensor,
+        tokenizer: ElectraTokenizer,
+        ids: NDArray[np.unsignedinteger] | None = None,
     ) -> Sampler:
-        """A sampler by its name, of ``SAMPLERS``."""
+        """A sampler by its name, of ``SAMPLERS``; arguments as in ``build``."""
         if name == "generator":
             return GeneratorSampler(self.temperature)
         if name == "unigram":
             return UnigramSampler(counts)
-        pieces = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
-        prefix = tokenizer.wordpieces_prefix
-        continues = torch.tensor([piece.startswith(prefix) for piece in pieces])
-        return FrequencySampler(counts, continues)
+        continues = torch.from_numpy(tokenizer.continuations)
+        by_frequency = FrequencySampler(counts, continues)
+        if name == "frequency":
+            return by_frequency
+        if ids is None:
+            raise ValueError(Errors.SE431())
+        words = count_words(ids, continues, tokenizer.all_special_ids)
+        return WordSampler(words, continues, by_frequency)
 
 
 @dataclass(frozen=True)

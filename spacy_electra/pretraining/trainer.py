@@ -106,6 +106,7 @@ class Trainer:
             length=settings.data.length,
             batch_size=settings.data.batch_size,
             batch_tokens=settings.data.batch_tokens,
+            short_share=settings.data.short_share,
             seed=training.seed,
         )
         self.objective = build_objective(settings, shards).to(self.device)

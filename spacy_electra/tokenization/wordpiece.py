@@ -160,6 +160,14 @@ class ElectraTokenizer:
         """What begins a piece that continues a word."""
         return str(self.settings["wordpieces_prefix"])
 
+    @cached_property
+    def continuations(self) -> NDArray[np.bool_]:
+        """Whether a piece continues a word rather than beginning one, bool [V]."""
+        continues = np.zeros(self.vocab_size, dtype=bool)
+        for piece, number in self.vocab.items():
+            continues[number] = piece.startswith(self.wordpieces_prefix)
+        return continues
+
     @property
     def unk_token_id(self) -> int:
         """Id of the unknown piece."""

@@ -11,6 +11,7 @@ from spacy_electra.pretraining.sampler import (
     MixtureSampler,
     UnigramSampler,
 )
+from spacy_electra.pretraining.word_sampler import WordSampler, count_words
 
 CLS, SEP, MASK = 1, 2, 3
 MASKING = Masking(mask_id=MASK, special_ids=(0, CLS, SEP, MASK))
@@ -121,3 +122,101 @@ def test_mixture_goes_from_weak_to_strong():
         assert mixture.strong_share(progress) == pytest.approx(share)
         drawn = mixture(originals, torch.zeros(20_000, 1), progress, random_with(0))
         assert drawn.float().mean() == pytest.approx(share, abs=0.01)
+
+
+# Pieces from 70 on continue a word.
+CONTINUES = torch.arange(99) >= 70
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+)
+def test_whole_words_are_masked_together(lengths, seed):
+    batch = batch_of(lengths)
+    masking = Masking(MASK, (0, CLS, SEP, MASK), share_masked=1.0, continues=CONTINUES)
+    masked = masking(batch, random_with(seed))
+    assert torch.equal(masked.originals, batch.input_ids[masked.rows])
+    chosen = torch.zeros(len(batch.input_ids), dtype=torch.bool)
+    chosen[masked.rows] = True
+    special = torch.isin(batch.input_ids, torch.tensor(masking.special_ids))
+    assert not chosen[special].any()
+    for row in range(1, len(chosen)):
+        continues = CONTINUES[batch.input_ids[row]] and not special[row - 1]
+        if continues and not special[row]:
+            assert chosen[row] == chosen[row - 1]
+    start = 0
+    for n in lengths:
+        rows = slice(start, start + n + 2)
+        assert chosen[rows].sum() >= min(n, max(1, round(n * 0.15)))
+        start += n + 2
+
+
+def test_words_that_are_masked_are_hidden_whole():
+    masking = Masking(MASK, (0, CLS, SEP, MASK), share_masked=0.5, continues=CONTINUES)
+    masked = masking(batch_of([3000]), random_with(0))
+    hidden = masked.batch.input_ids[masked.rows] == MASK
+    joined = CONTINUES[masked.originals[1:]] & (masked.rows.diff() == 1)
+    assert torch.equal(hidden[1:][joined], hidden[:-1][joined])
+    assert hidden.float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+def words_of(pieces):
+    """Pieces as a set of tuples, one a word."""
+    words, current = [], []
+    for piece in pieces.tolist():
+        if not CONTINUES[piece] and current:
+            words.append(tuple(current))
+            current = []
+        current.append(piece)
+    return [*words, tuple(current)]
+
+
+def test_words_are_counted_by_their_number_of_pieces():
+    corpus = torch.tensor([5, 6, 70, 5, 6, 70, 5, 2, 5, 6, 71, 72, 6, 71, 72, 6, 71])
+    words = count_words(corpus.numpy(), CONTINUES, special_ids=[2])
+    assert [w.tolist() for w in words] == [[[5]], [[6, 70]], [[6, 71, 72]]]
+
+
+def test_word_sampler_puts_words_in_place_of_words():
+    torch.manual_seed(0)
+    known = torch.randint(4, 99, (5000,))
+    corpus = torch.cat([known, known])
+    words = count_words(corpus.numpy(), CONTINUES)
+    by_piece = FrequencySampler(torch.bincount(corpus, minlength=99), CONTINUES)
+    sampler = WordSampler(words, CONTINUES, by_piece)
+    originals = torch.cat([torch.tensor([10]), known[1000:2000]])
+    drawn = sampler(originals, torch.zeros(len(originals), 1), 0.0, random_with(0))
+    lexicon = {tuple(word) for table in words for word in table.tolist()}
+    before, after = words_of(originals), words_of(drawn)
+    assert [len(word) for word in before] == [len(word) for word in after]
+    replaced = [new for old, new in zip(before, after, strict=True) if old in lexicon]
+    assert len(replaced) > 0.9 * len(before)
+    assert set(replaced) <= lexicon
+    assert (drawn != originals).float().mean() > 0.8
+
+
+def test_word_sampler_takes_no_words_at_all():
+    words = count_words(torch.tensor([5, 5, 6, 6]).numpy(), CONTINUES)
+    by_piece = FrequencySampler(torch.ones(99), CONTINUES)
+    nothing = torch.zeros(0, dtype=torch.long)
+    sampler = WordSampler(words, CONTINUES, by_piece)
+    assert len(sampler(nothing, torch.zeros(0, 99), 0.0, random_with(0))) == 0
+
+
+def test_pieces_of_a_word_come_from_one_sampler():
+    class Constant:
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, originals, logits, progress, random):
+            return torch.full_like(originals, self.value)
+
+    mixture = MixtureSampler(
+        Constant(0), Constant(1), start=0.5, end=0.5, continues=CONTINUES
+    )
+    originals = torch.tensor([10, 80, 81] * 500)
+    drawn = mixture(originals, torch.zeros(1500, 1), 0.0, random_with(0)).view(500, 3)
+    assert (drawn == drawn[:, :1]).all()
+    assert drawn.float().mean() == pytest.approx(0.5, abs=0.1)

@@ -89,3 +89,33 @@ def test_order_depends_on_seed_and_epoch_alone(shards):
 
 def test_ids_need_no_more_than_their_width(shards):
     assert shards.ids.dtype == np.uint16
+
+
+@settings(max_examples=20, deadline=None)
+@given(length=st.integers(8, 64), share=st.floats(0.1, 1.0), seed=st.integers(0, 9))
+def test_short_sequences_hold_all_pieces(shards, length, share, seed):
+    def cut(**short):
+        return SequenceBatches.from_shards(
+            shards, length=length, batch_size=1, seed=seed, **short
+        )
+
+    whole, short = cut(), cut(short_share=share)
+    assert short.sizes.max() <= length - 2
+    order = np.argsort(short.starts)
+    starts, sizes = short.starts[order], short.sizes[order]
+    assert (starts[1:] >= (starts + sizes)[:-1]).all()
+    # Only what is too short for a sequence is left out.
+    assert sizes.sum() >= whole.sizes.sum() - 4 * (len(starts) - len(whole.starts) + 1)
+
+
+def test_short_sequences_are_shorter_and_begin_with_sentences(shards):
+    def cut(**short):
+        return SequenceBatches.from_shards(
+            shards, length=64, batch_size=1, seed=0, **short
+        )
+
+    whole, short = cut(), cut(short_share=1.0)
+    assert short.sizes.mean() < 0.6 * whole.sizes.mean()
+    added = np.setdiff1d(short.starts, whole.starts)
+    before = np.asarray(shards.ids)[added - 1]
+    assert (before == shards.tokenizer.vocab["."]).mean() > 0.5
