@@ -16,8 +16,8 @@ import typer
 from machine import write_result
 from wasabi import msg
 
+from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.settings import PretrainingSettings
-from spacy_electra.pretraining.trainer import Trainer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "pretrain_cpu.cfg"
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -18,8 +18,8 @@ from machine import write_result
 from spacy.tokens import Doc
 from wasabi import msg
 
-from spacy_electra.pretraining.corpus import read_documents
-from spacy_electra.pretraining.metrics import detection
+from spacy_electra.pretraining.data.corpus import read_documents
+from spacy_electra.pretraining.figures.metrics import detection
 
 FEWEST_OCCURRENCES = 5
 FEWEST_WORDS = 8

@@ -9,10 +9,10 @@ import srsly
 import typer
 from wasabi import msg
 
-from ..pretraining.corpus import read_documents
-from ..pretraining.opening import open_pair
-from ..pretraining.pair_evaluation import evaluate_pair
-from ..pretraining.workers import own_device
+from ..pretraining.data.corpus import read_documents
+from ..pretraining.figures.pair_evaluation import evaluate_pair
+from ..pretraining.run.opening import open_pair
+from ..pretraining.run.workers import own_device
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from ..pretraining.export import export_run
+from ..pretraining.run.export import export_run
 
 
 def export(

@@ -10,8 +10,8 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..pretraining.corpus import corpus_files
-from ..pretraining.preparation import Prepared, prepare_corpus
+from ..pretraining.data.corpus import corpus_files
+from ..pretraining.data.preparation import Prepared, prepare_corpus
 from ..tokenization.wordpiece import ElectraTokenizer
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"

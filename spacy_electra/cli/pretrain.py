@@ -9,11 +9,11 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
-from ..pretraining.curves import draw_curves
-from ..pretraining.layout import CURVES
+from ..pretraining.figures.curves import draw_curves
+from ..pretraining.run.layout import CURVES
+from ..pretraining.run.trainer import Trainer
+from ..pretraining.run.workers import own_device, workers_from_environment
 from ..pretraining.settings import PretrainingSettings
-from ..pretraining.trainer import Trainer
-from ..pretraining.workers import own_device, workers_from_environment
 from .progress import PretrainingBar
 
 

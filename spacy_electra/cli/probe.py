@@ -10,11 +10,11 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..pretraining.conllu import read_conllu
-from ..pretraining.opening import open_pair
-from ..pretraining.probe import ProbeSettings
-from ..pretraining.probe import probe as train_probes
-from ..pretraining.workers import own_device
+from ..pretraining.figures.conllu import read_conllu
+from ..pretraining.figures.probe import ProbeSettings
+from ..pretraining.figures.probe import probe as train_probes
+from ..pretraining.run.opening import open_pair
+from ..pretraining.run.workers import own_device
 
 
 def probe(

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from ..pretraining.trainer import Trainer
+from ..pretraining.run.trainer import Trainer
 
 # What a line of the terminal shows, and how.
 _COLUMNS = {

@@ -18,7 +18,7 @@ from ..layers.encoder import load_encoder, packed_batches
 from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast
-from ..pretraining.evaluation import Evaluation, evaluate
+from ..pretraining.figures.evaluation import Evaluation, evaluate
 from ..pretraining.masking import Masking
 from ..pretraining.objective import ReplacedTokenDetection
 from ..pretraining.settings import SamplerSettings

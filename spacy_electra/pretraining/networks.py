@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from .data.shards import Shards
 from .disentangled import disentangle
-from .initial_weights import start_from
-from .local_start import apply_local_start
 from .masking import Masking
 from .objective import MaskedLanguageModeling, Objective, ReplacedTokenDetection
 from .settings import PretrainingSettings
-from .shards import Shards
-from .word_start import word_vectors
+from .start.initial_weights import start_from
+from .start.local_start import apply_local_start
+from .start.word_start import word_vectors
 
 
 def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:

@@ -16,7 +16,6 @@ from thinc.api import Config
 from ..errors import Errors
 from ..models import ElectraConfig
 from ..tokenization.wordpiece import ElectraTokenizer
-from .local_start import OFFSETS
 from .optimizers import OPTIMIZERS
 from .sampler import (
     FrequencySampler,
@@ -25,6 +24,7 @@ from .sampler import (
     Sampler,
     UnigramSampler,
 )
+from .start.local_start import OFFSETS
 from .word_sampler import WordSampler, count_words
 
 Settings = TypeVar("Settings")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from spacy_electra.pretraining.data.shards import write_shards
 from spacy_electra.pretraining.settings import PretrainingSettings
-from spacy_electra.pretraining.shards import write_shards
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 SUBJECTS = ("the cat", "the dog", "a bird", "my friend", "the old man", "she")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_electra.pretraining.batches import SequenceBatches
+from spacy_electra.pretraining.data.batches import SequenceBatches
 from spacy_electra.pretraining.disentangled import plain_discriminator
+from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.settings import PretrainingSettings, TrainingSettings
-from spacy_electra.pretraining.trainer import Trainer
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")

@@ -1,0 +1,1 @@
+"""The corpus on disk: files of text, tokenized shards, batches."""

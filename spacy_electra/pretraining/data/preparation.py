@@ -1,0 +1,118 @@
+"""From files of text to a tokenized corpus; what is finished is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import srsly
+
+from ...errors import Errors, Warnings
+from ...tokenization.wordpiece import ElectraTokenizer
+from ..run.layout import DISK_FULL
+from .compression import Progress
+from .corpus import Skipped, corpus_files, fail, read_documents
+from .shards import META, Shards, write_shards
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A tokenized corpus and how it came about.
+
+    Args:
+        shards: The corpus.
+        fresh: Whether it was made now; False where it was finished before.
+    """
+
+    shards: Shards
+    fresh: bool
+
+    @property
+    def skipped(self) -> int:
+        """How many broken lines and files were left out."""
+        return int(self.shards.meta.get("skipped", {}).get("count", 0))
+
+    @property
+    def messages(self) -> list[str]:
+        """The first of their errors."""
+        return list(self.shards.meta.get("skipped", {}).get("messages", []))
+
+
+def prepare_corpus(
+    corpus: str | os.PathLike[str],
+    tokenizer: ElectraTokenizer,
+    output: str | os.PathLike[str],
+    *,
+    held_out_every: int = 1000,
+    workers: int = 1,
+    skip_broken: bool = False,
+    on_read: Progress | None = None,
+) -> Prepared:
+    """Tokenize the documents of files into a folder, unless it holds them already.
+
+    Args:
+        corpus: A file, a folder or a glob, as ``read_documents`` takes it.
+        tokenizer: Goes into the folder too.
+        output: The folder, made where it is missing.
+        held_out_every: Keep each such document apart, as text, for evaluation.
+        workers: Processes that tokenize.
+        skip_broken: Whether broken lines and files are left out; else they are fatal.
+        on_read: Is told how many bytes were read from the disk, each time.
+
+    Raises:
+        FileNotFoundError: If there is nothing at the path.
+        ValueError: If there is no text, or a line or file is broken.
+        OSError: If the disk is full.
+    """
+    source = corpus_fingerprint(
+        corpus, tokenizer, held_out_every=held_out_every, skip_broken=skip_broken
+    )
+    if _is_finished(Path(output), source):
+        return Prepared(Shards.open(output), fresh=False)
+    skipped = Skipped()
+    documents = read_documents(
+        corpus, on_broken=skipped if skip_broken else fail, on_read=on_read
+    )
+    meta: dict[str, Any] = {"source": source, "skipped": vars(skipped)}
+    try:
+        shards = write_shards(
+            documents,
+            tokenizer,
+            output,
+            held_out_every=held_out_every,
+            workers=workers,
+            meta=meta,
+        )
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise OSError(error.errno, Errors.SE430(path=output)) from error
+    if not shards.held_out:
+        warnings.warn(Warnings.SW400(path=corpus, every=held_out_every), stacklevel=2)
+    return Prepared(shards, fresh=True)
+
+
+def corpus_fingerprint(
+    corpus: str | os.PathLike[str], tokenizer: ElectraTokenizer, **options: Any
+) -> str:
+    """A hash that changes when a file, the tokenizer or an option does.
+
+    Of a file it takes name, size and time of change: reading terabytes again would be
+    what it is to save.
+    """
+    files = []
+    for file in corpus_files(corpus):
+        status = file.stat()
+        files.append([file.name, status.st_size, status.st_mtime_ns])
+    content = [files, tokenizer.fingerprint, sorted(options.items())]
+    return hashlib.sha256(json.dumps(content).encode("utf8")).hexdigest()
+
+
+def _is_finished(folder: Path, source: str) -> bool:
+    file = folder / META
+    return file.exists() and srsly.read_json(file).get("source") == source

@@ -1,0 +1,87 @@
+"""The figures of training, for a finished pair of networks on any text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ...errors import Errors
+from ...models import ElectraForMaskedLM
+from ...models.precision import autocast
+from ..masking import Masking
+from ..objective import ReplacedTokenDetection
+from ..run.opening import Pair
+from ..sampler import GeneratorSampler, Sampler
+from ..settings import SamplerSettings
+from .evaluation import evaluate, held_out_batches
+
+_DRAWN = ("unigram", "frequency")
+
+
+def evaluate_pair(
+    pair: Pair,
+    texts: Sequence[str],
+    *,
+    length: int = 128,
+    sequences: int = 256,
+    mask_share: float = 0.15,
+    threshold: float = 0.5,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    precision: str = "auto",
+) -> dict[str, float]:
+    """Figures by the names of a run's log.
+
+    Without a generator those that need one are left out. The frequencies that samplers
+    go by are those of the texts.
+
+    Args:
+        pair: Networks and tokenizer.
+        texts: Documents.
+        length: Pieces a sequence, at most the positions that the network knows.
+        sequences: Most sequences to evaluate on.
+        mask_share: Share of pieces that are replaced.
+        threshold: Probability from which a piece counts as marked.
+        seed: Of masks and samples.
+        device: Where to compute.
+        precision: "auto", "fp32" or "bf16".
+
+    Raises:
+        ValueError: If the texts have no word.
+    """
+    tokenizer = pair.tokenizer
+    length = min(length, pair.discriminator.config.max_position_embeddings)
+    batches = held_out_batches(texts, tokenizer, length=length, sequences=sequences)
+    if not batches:
+        raise ValueError(Errors.SE407())
+    ids = torch.cat([batch.input_ids for batch in batches]).numpy()
+    counts = torch.from_numpy(np.bincount(ids, minlength=tokenizer.vocab_size))
+    counts[tokenizer.all_special_ids] = 0
+    settings = SamplerSettings()
+    samplers: dict[str, Sampler] = {
+        name: settings.part(name, counts, tokenizer) for name in _DRAWN
+    }
+    generator = pair.generator
+    if generator is None:
+        # Its place is taken by one that nothing is asked of.
+        smallest = pair.discriminator.config.generator(0.25)
+        generator = ElectraForMaskedLM(smallest)
+    else:
+        samplers = {"generator": GeneratorSampler(), **samplers}
+    objective = ReplacedTokenDetection(
+        generator,
+        pair.discriminator,
+        Masking.from_tokenizer(tokenizer, share=mask_share),
+        samplers["unigram"],
+        # Networks that were trained apart keep their own.
+        share_embeddings=False,
+    ).to(device)
+    with autocast(torch.device(device), precision):
+        figures = evaluate(
+            objective, batches, samplers, seed=seed, threshold=threshold
+        ).flat()
+    if pair.generator is None:
+        figures = {k: v for k, v in figures.items() if not k.startswith("mlm_")}
+    return figures

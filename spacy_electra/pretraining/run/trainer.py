@@ -1,0 +1,418 @@
+"""The loop: batches in, checkpoints and a log of figures out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from filelock import FileLock, Timeout
+from thinc.api import Config
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ...errors import Errors
+from ...models.encoder import EncoderLayer
+from ...models.precision import autocast
+from ..data.batches import SequenceBatches
+from ..data.shards import Shards
+from ..figures.evaluation import evaluate, figure_names, held_out_batches
+from ..networks import build_objective, start_words
+from ..objective import Losses
+from ..optimizers import OPTIMIZERS, warmup_then_decay
+from ..sampler import GeneratorSampler, Sampler
+from ..settings import PretrainingSettings
+from .averaging import WeightAverage
+from .checkpointing import (
+    PROGRESS,
+    Progress,
+    RunState,
+    check_space,
+    load_checkpoint,
+    save_checkpoint,
+    save_networks,
+    whole_folder,
+)
+from .layout import (
+    CHECKPOINTS,
+    CONFIG,
+    DISCRIMINATOR,
+    FINAL,
+    GENERATOR,
+    checkpoints,
+)
+from .log import LOG, LogFile
+from .reporting import COLUMNS, Report, RunningFigures, is_better
+from .trackers import Tracker, open_trackers
+from .watching import Watcher
+from .workers import Workers, without_exchange
+
+__all__ = [
+    "CHECKPOINTS",
+    "DISCRIMINATOR",
+    "FINAL",
+    "GENERATOR",
+    "LOG",
+    "PROGRESS",
+    "Trainer",
+    "checkpoints",
+]
+_LOCK = "run.lock"
+# Besides what is kept: the one being written, and the result.
+_CHECKPOINTS_MORE = 2
+
+
+class Trainer:
+    """Pretrains generator and discriminator.
+
+    Every random decision of step k depends on the seed and k alone, so a run that was
+    killed goes on from its last checkpoint as if nothing had happened. Batch b of step
+    k, of the B batches that a step accumulates over all processes, is number k B + b:
+    several processes do what one does.
+
+    Args:
+        settings: What to do.
+        output: Folder for checkpoints, log and result.
+        device: Where to train.
+        workers: This process among others.
+
+    Attributes:
+        losses: What the last step gave.
+        speed: Its pieces a second.
+    """
+
+    def __init__(
+        self,
+        settings: PretrainingSettings,
+        output: str | os.PathLike[str],
+        device: str | torch.device = "cpu",
+        workers: Workers = Workers(),
+    ) -> None:
+        self.settings = settings
+        self.output = Path(output)
+        self.device = torch.device(device)
+        self.workers = workers
+        training = settings.training
+        torch.manual_seed(training.seed)
+        shards = self.shards = Shards.open(settings.data.shards)
+        self.tokenizer = shards.tokenizer
+        self.batches = SequenceBatches.from_shards(
+            shards,
+            length=settings.data.length,
+            batch_size=settings.data.batch_size,
+            batch_tokens=settings.data.batch_tokens,
+            short_share=settings.data.short_share,
+            seed=training.seed,
+        )
+        self.objective = build_objective(settings, shards).to(self.device)
+        self.evaluation_batches = held_out_batches(
+            shards.held_out,
+            self.tokenizer,
+            length=settings.data.length,
+            sequences=training.evaluate_sequences,
+        )
+        self.evaluation_samplers: dict[str, Sampler] = {
+            "generator": GeneratorSampler(),
+            **{
+                name: settings.sampler.part(
+                    name, torch.from_numpy(shards.counts), self.tokenizer
+                )
+                for name in ("unigram", "frequency")
+            },
+        }
+        self.optimizers = self._optimizers()
+        self.base_rates = [
+            [group["lr"] for group in optimizer.param_groups]
+            for optimizer in self.optimizers
+        ]
+        self.average: WeightAverage | None = None
+        if training.average:
+            self.average = WeightAverage(self.objective, training.average)
+        self.reached = Progress()
+        self.losses: Losses | None = None
+        self.speed = 0.0
+        # At least one batch a process.
+        self.batches_a_step = workers.size * -(-training.accumulate // workers.size)
+        if training.compile:
+            self._compile()
+        self.wrapped = workers.wrap(self.objective)
+
+    def _optimizers(self) -> list[Optimizer]:
+        chosen = self.settings.optimizer
+        more = {"muon_lr": chosen.muon_learn_rate} if chosen.name == "muon" else {}
+        return OPTIMIZERS[chosen.name](
+            self.objective,
+            lr=chosen.learn_rate,
+            weight_decay=chosen.weight_decay,
+            **more,
+        )
+
+    def _compile(self) -> None:
+        """Compile what sees rows alone: attention's shapes change with each batch."""
+        for network in (self.objective.generator, self.objective.discriminator):
+            for layer in network.electra.encoder.layers:
+                assert isinstance(layer, EncoderLayer)
+                layer.feed_forward.compile(dynamic=True)
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.reached.step
+
+    @property
+    def tokens(self) -> int:
+        """Pieces seen."""
+        return self.reached.tokens
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in steps."""
+        return self.reached.seconds
+
+    @property
+    def progress(self) -> float:
+        """How much of the budget is used up, 0 to 1."""
+        reached = self.reached
+        return self.settings.training.progress(
+            reached.step, reached.tokens, reached.seconds
+        )
+
+    @property
+    def state(self) -> RunState:
+        """All that a checkpoint has to hold."""
+        return RunState(self.objective, self.optimizers, self.average)
+
+    def train(
+        self,
+        report: Report = lambda row: None,
+        on_step: Callable[[Trainer], None] = lambda trainer: None,
+    ) -> Path:
+        """Train until the budget is used up.
+
+        Args:
+            report: Is given the figures of each line of the log.
+            on_step: Is called after each step.
+
+        Returns:
+            The folder of the result.
+
+        Raises:
+            FileExistsError: If the folder holds a run that this one does not resume.
+            OSError: If the disk has no room for the run's checkpoints.
+            RuntimeError: If another run works in the folder.
+        """
+        training = self.settings.training
+        with self._alone(), self._trackers() as trackers:
+            log = self._begin()
+            watcher = Watcher(
+                self.settings, self.batches.batches_per_epoch / self.batches_a_step
+            )
+            if self.workers.first:
+                watcher.begin()
+            self.objective.train()
+            running = RunningFigures(self.seconds)
+            while self.progress < 1.0:
+                started = time.perf_counter()
+                tokens, losses = self.take_step()
+                self._advance(tokens, time.perf_counter() - started)
+                self.losses = losses
+                running.add(tokens, self.seconds, losses)
+                ended = self.progress >= 1.0
+                evaluated = self.step % training.evaluate_every == 0 or ended
+                if log is not None:
+                    if evaluated or self.step % training.report_every == 0:
+                        row = running.row(self.reached, self.progress)
+                        if evaluated:
+                            row.update(self.evaluate())
+                        log.append(row)
+                        for tracker in trackers:
+                            tracker.log(row)
+                        report(row)
+                        watcher.look_at(row)
+                        running = RunningFigures(self.seconds)
+                        self._note_best(row)
+                    if self.step % training.save_every == 0 or ended:
+                        self.save()
+                on_step(self)
+            return self.finish()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep the folder for this run."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        if not self.workers.first:
+            yield
+            return
+        # A lock of the operating system's: it ends with the process, killed or not.
+        lock = FileLock(self.output / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RuntimeError(Errors.SE426(path=self.output)) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _trackers(self) -> Iterator[list[Tracker]]:
+        names = self.settings.training.trackers if self.workers.first else ()
+        opened = open_trackers(names, self.output, self.settings)
+        try:
+            yield opened
+        finally:
+            for tracker in opened:
+                tracker.close()
+
+    def _begin(self) -> LogFile | None:
+        """Do what comes before the first step, or before the next one."""
+        if self.step == 0 and checkpoints(self.output):
+            raise FileExistsError(Errors.SE427(path=self.output))
+        if self.step == 0 and self._starts_words:
+            start_words(self.objective, self.shards)
+        figures = figure_names(self.evaluation_samplers, self.objective.detects)
+        if not self.workers.first:
+            return None
+        present = len(checkpoints(self.output))
+        to_come = self.settings.training.keep + _CHECKPOINTS_MORE - present
+        check_space(self.output, self.state, max(to_come, 1))
+        Config(asdict(self.settings)).to_disk(self.output / CONFIG)
+        return LogFile(self.output / LOG, [*COLUMNS, *figures], self.step)
+
+    @property
+    def _starts_words(self) -> bool:
+        model = self.settings.model
+        return model.words == "cooccurrence" and not model.init_from
+
+    def take_step(self) -> tuple[int, Losses]:
+        """One step: forward, backward, update.
+
+        Returns:
+            Number of pieces, and the losses, both of all processes.
+
+        Raises:
+            FloatingPointError: If a loss or gradient is not finite.
+        """
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        tokens, losses = self._backward()
+        limit = self.settings.optimizer.grad_clip or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit)
+        if not bool(torch.isfinite(norm + losses.total)):
+            raise FloatingPointError(
+                Errors.SE413(
+                    step=self.step, mlm=float(losses.mlm), rtd=float(losses.rtd)
+                )
+            )
+        factor = warmup_then_decay(
+            self.progress, self.step, self.settings.optimizer.warmup_steps
+        )
+        for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        return tokens, losses
+
+    def _backward(self) -> tuple[int, Losses]:
+        """Gradients of all batches of a step, each weighing by its pieces."""
+        first = self.step * self.batches_a_step
+        numbers = range(first, first + self.batches_a_step)
+        if len(numbers) == 1:
+            losses = self._losses(numbers[0])
+            losses.total.backward()
+            tokens = self.batches.tokens(numbers[0])
+            return tokens, losses.detached()
+        tokens = sum(self.batches.tokens(number) for number in numbers)
+        mine = numbers[self.workers.rank :: self.workers.size]
+        figures: Tensor | None = None
+        for number in mine:
+            share = self.batches.tokens(number) / tokens
+            last = number == mine[-1]
+            with nullcontext() if last else without_exchange(self.wrapped):
+                losses = self._losses(number)
+                # Gradients come out as the mean over processes, and should be the sum.
+                (losses.total * share * self.workers.size).backward()
+            part = losses.stacked() * share
+            figures = part if figures is None else figures + part
+        assert figures is not None
+        return tokens, Losses.unstacked(self.workers.sum(figures))
+
+    def _losses(self, number: int) -> Losses:
+        """Losses of a batch by its number, which decides on all that is random."""
+        training = self.settings.training
+        key = (training.seed << 32) + number
+        random = torch.Generator().manual_seed(key)
+        torch.manual_seed(key)
+        with autocast(self.device, training.precision):
+            return cast(
+                Losses, self.wrapped(self.batches[number], self.progress, random)
+            )
+
+    def _advance(self, tokens: int, seconds: float) -> None:
+        # All processes go by the first one's clock, to end at the same step.
+        if self.workers.size > 1:
+            spent = torch.tensor(seconds if self.workers.first else 0.0)
+            seconds = float(self.workers.sum(spent.to(self.device)))
+        self.reached.step += 1
+        self.reached.tokens += tokens
+        self.reached.seconds += seconds
+        self.speed = tokens / max(seconds, 1e-9)
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the held-out text, by name; none where none is held out."""
+        if not self.evaluation_batches:
+            return {}
+        averaged = self.average.applied() if self.average else nullcontext()
+        with averaged, autocast(self.device, self.settings.training.precision):
+            return evaluate(
+                self.objective, self.evaluation_batches, self.evaluation_samplers
+            ).flat()
+
+    def _note_best(self, row: dict[str, Any]) -> None:
+        """Keep in mind the best step of which there will be a checkpoint."""
+        name = self.settings.best_by
+        saved = self.step % self.settings.training.save_every == 0
+        if name in row and (saved or self.progress >= 1.0):
+            value, best = row[name], self.reached.best
+            if not best or is_better(name, value, best["value"]):
+                self.reached.best = {"step": self.step, "value": value}
+
+    def save(self) -> Path:
+        """Write a checkpoint; a crash on the way leaves the one before it whole."""
+        return save_checkpoint(
+            self.output, self.state, self.reached, self.settings, self.tokenizer
+        )
+
+    def resume(self) -> bool:
+        """Go on from the last checkpoint of the output folder.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ValueError: If it has other sizes or another vocabulary.
+        """
+        found = checkpoints(self.output)
+        if not found:
+            return False
+        self.reached = load_checkpoint(
+            found[-1], self.state, self.settings, self.tokenizer
+        )
+        return True
+
+    def finish(self) -> Path:
+        """Write the result: two checkpoint directories with their tokenizer."""
+        folder = self.output / FINAL
+        if self.workers.first:
+            averaged = self.average.applied() if self.average else nullcontext()
+            with averaged, whole_folder(folder) as partial:
+                save_networks(self.objective, partial, self.tokenizer)
+        self.workers.wait()
+        return folder

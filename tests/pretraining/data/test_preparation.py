@@ -1,0 +1,157 @@
+"""What `prepare` and `vocab` promise of a folder of text."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spacy_electra.cli.app import app
+from spacy_electra.pretraining.data.preparation import prepare_corpus
+from spacy_electra.pretraining.data.shards import Shards
+from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.coverage import measure_coverage
+from spacy_electra.tokenization.vocabulary import train_vocabulary
+
+
+def write_corpus(folder, documents):
+    folder.mkdir(exist_ok=True)
+    lines = [json.dumps({"text": text}) for text in documents]
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vocabulary(grammar):
+    return train_vocabulary(grammar(20), vocab_size=70)
+
+
+def contents(shards):
+    return shards.ids.tolist(), shards.offsets.tolist(), shards.held_out
+
+
+def test_processes_change_nothing(tmp_path, grammar, vocabulary, monkeypatch):
+    from spacy_electra.pretraining.data import encoding
+
+    monkeypatch.setattr(encoding, "_CHARACTERS_A_CALL", 2000)
+    corpus = write_corpus(tmp_path / "text", grammar(60))
+    one = prepare_corpus(corpus, vocabulary, tmp_path / "one", held_out_every=10)
+    two = prepare_corpus(
+        corpus, vocabulary, tmp_path / "two", held_out_every=10, workers=2
+    )
+    assert contents(one.shards) == contents(two.shards)
+    assert one.shards.counts.tolist() == two.shards.counts.tolist()
+
+
+def test_finished_shards_are_not_written_again(tmp_path, grammar, vocabulary):
+    corpus = write_corpus(tmp_path / "text", grammar(20))
+    first = prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    again = prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    assert (first.fresh, again.fresh) == (True, False)
+    assert contents(first.shards) == contents(again.shards)
+    other = prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=4)
+    assert other.fresh
+    write_corpus(corpus, grammar(30))
+    changed = prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=4)
+    assert changed.fresh
+    assert len(changed.shards.offsets) > len(other.shards.offsets)
+
+
+def test_writer_that_was_killed_leaves_no_shards(tmp_path, grammar, vocabulary):
+    corpus = write_corpus(tmp_path / "text", grammar(20))
+    prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    (corpus / "b.jsonl").write_text("broken")
+    with pytest.raises(ValueError, match="line 1"):
+        prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    with pytest.raises(FileNotFoundError, match=r"meta\.json"):
+        Shards.open(tmp_path / "out")
+
+
+def test_full_disk_is_one_clear_error(tmp_path, grammar, vocabulary, monkeypatch):
+    from spacy_electra.pretraining.data import preparation
+
+    def write_shards(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(preparation, "write_shards", write_shards)
+    corpus = write_corpus(tmp_path / "text", grammar(10))
+    with pytest.raises(OSError, match=r"disk of .* is full"):
+        prepare_corpus(corpus, vocabulary, tmp_path / "out")
+
+
+def test_meta_data_say_what_was_done(tmp_path, grammar, vocabulary):
+    documents = list(grammar(10))
+    corpus = write_corpus(tmp_path / "text", documents)
+    with (corpus / "a.jsonl").open("a") as lines:
+        lines.write("\nbroken\n")
+    prepared = prepare_corpus(
+        corpus, vocabulary, tmp_path / "out", held_out_every=5, skip_broken=True
+    )
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    assert meta["documents"] == 8
+    assert meta["held_out"] == {"every": 5, "documents": 2}
+    assert meta["tokenizer_hash"] == vocabulary.fingerprint
+    assert meta["tokens"] == len(prepared.shards.ids) == sum(meta["counts"])
+    assert prepared.skipped == 1
+    assert "line 11" in prepared.messages[0]
+
+
+def test_vocabulary_that_did_not_make_the_shards_is_refused(
+    tmp_path, grammar, vocabulary
+):
+    corpus = write_corpus(tmp_path / "text", grammar(10))
+    prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    pieces = sorted(vocabulary.vocab, key=vocabulary.vocab.__getitem__)
+    pieces[-1], pieces[-2] = pieces[-2], pieces[-1]
+    other = ElectraTokenizer({piece: n for n, piece in enumerate(pieces)})
+    other.save_pretrained(tmp_path / "out" / "tokenizer")
+    with pytest.raises(ValueError, match="another vocabulary"):
+        Shards.open(tmp_path / "out")
+
+
+def test_offsets_that_were_cut_short_are_named(tmp_path, grammar, vocabulary):
+    corpus = write_corpus(tmp_path / "text", grammar(10))
+    prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    offsets = np.load(tmp_path / "out" / "offsets.npy")
+    np.save(tmp_path / "out" / "offsets.npy", offsets[:-1])
+    with pytest.raises(ValueError, match=r"offsets\.npy"):
+        Shards.open(tmp_path / "out")
+
+
+def test_corpus_too_small_to_hold_any_out_warns(tmp_path, grammar, vocabulary):
+    corpus = write_corpus(tmp_path / "text", grammar(3))
+    with pytest.warns(UserWarning, match="held-out-every"):
+        prepare_corpus(corpus, vocabulary, tmp_path / "out")
+
+
+def test_commands(tmp_path, grammar):
+    corpus = write_corpus(tmp_path / "text", grammar(40))
+    run = CliRunner().invoke
+    vocab = run(
+        app,
+        f"vocab {corpus} {tmp_path / 'v'} --size 90 --special [URL] --keep-accents "
+        "--held-out-every 10",
+    )
+    assert vocab.exit_code == 0, vocab.output
+    for name in ("Coverage", "Pieces per word", "Unknown rate"):
+        assert name in vocab.output
+    tokenizer = ElectraTokenizer.from_pretrained(tmp_path / "v")
+    assert tokenizer.tokenize("See [URL]")[-1] == "[URL]"
+    assert tokenizer.settings["strip_accents"] is False
+    arguments = f"prepare {corpus} {tmp_path / 'v'} {tmp_path / 's'} --workers 1"
+    arguments += " --held-out-every 10"
+    prepared = run(app, arguments)
+    assert prepared.exit_code == 0, prepared.output
+    assert "4 documents are held out" in prepared.output
+    assert "already" in run(app, arguments).output
+
+
+def test_coverage_counts_words():
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", "."]
+    tokenizer = ElectraTokenizer({piece: n for n, piece in enumerate(vocab)})
+    figures = measure_coverage(["The cats. [MASK]", "", "the 猫 ."], tokenizer)
+    assert (figures.words, figures.whole, figures.unknown) == (7, 5, 1)
+    assert figures.pieces == 8
+    assert figures.coverage == pytest.approx(5 / 7)
+    assert figures.unknown_rate == pytest.approx(1 / 7)
