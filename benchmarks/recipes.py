@@ -34,8 +34,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 SHOWN = ("mlm_loss", "mlm_accuracy", "auc_frequency", "auc_unigram", "auc_generator")
 
 
-def train(shards: Path, tokens: int, changes: dict[str, Any]) -> dict[str, float]:
-    """The last figures of a run."""
+def short_run(
+    shards: Path, tokens: int, changes: dict[str, Any]
+) -> PretrainingSettings:
+    """The recipe with changes, to end after some pieces and save nothing before."""
     overrides = {
         "data.shards": str(shards),
         "training.max_minutes": 0,
@@ -44,10 +46,14 @@ def train(shards: Path, tokens: int, changes: dict[str, Any]) -> dict[str, float
         "training.evaluate_every": 10**9,
         **changes,
     }
+    return PretrainingSettings.from_file(CONFIG, overrides)
+
+
+def train(shards: Path, tokens: int, changes: dict[str, Any]) -> dict[str, float]:
+    """The last figures of a run."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        settings = PretrainingSettings.from_file(CONFIG, overrides)
-        Trainer(settings, folder).train(report=rows.append)
+        Trainer(short_run(shards, tokens, changes), folder).train(report=rows.append)
     return {name: float(rows[-1][name]) for name in (*SHOWN, "minutes")}
 
 
