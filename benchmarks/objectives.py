@@ -148,7 +148,7 @@ class Bench:
     steps: int
 
     def folder(self, arm: Arm, seed: int) -> Path:
-        """Where results of a run stay, by all that they depend on."""
+        """Where results of a run stay: another shape needs another working folder."""
         name = arm.name.replace(",", "").replace("'", "").replace(" ", "-")
         return self.work / f"{name}-{self.tokens}-{seed}"
 
