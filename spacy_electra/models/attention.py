@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ElectraConfig
+from .dropout import Dropout, drop
 from .norm import LayerNorm
 from .packing import AttentionLayout, Segment
 
@@ -37,7 +38,7 @@ class SelfAttention(nn.Module):
         self.position_type = config.position_embedding_type
         self.qkv = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = LayerNorm(width, eps=config.layer_norm_eps)
         if self.position_type != "absolute":
             self.distance_embedding = nn.Embedding(
@@ -133,7 +134,7 @@ class SelfAttention(nn.Module):
             scores = scores + _later(scores)
         # The kernel computes in fp32 and rounds its result to the scores' precision.
         weights = torch.softmax(scores, dim=-1)
-        weights = F.dropout(weights, self.attention_dropout, self.training)
+        weights = drop(weights, self.attention_dropout, self.training)
         if layout.head_masks is not None:
             mask = layout.head_masks[layer].to(weights.dtype)
             weights = weights * mask[:, None, None]
@@ -191,7 +192,7 @@ def attend(
     Returns:
         float [B, heads, length, d].
     """
-    if bias is None and _explicit_is_faster(parts):
+    if bias is None and _explicit_is_faster(parts, dropout):
         return explicit_attention(parts, dropout=dropout, causal=causal)
     query, key, value = parts.unbind(0)
     return F.scaled_dot_product_attention(
@@ -214,14 +215,16 @@ def explicit_attention(
         scores = scores + _later(scores)
     # The kernel computes in fp32 and rounds its result to the scores' precision.
     weights = torch.softmax(scores, dim=-1)
-    if dropout:
-        weights = F.dropout(weights, dropout)
+    weights = drop(weights, dropout)
     return torch.bmm(weights, value).view(count, heads, length, width)
 
 
-def _explicit_is_faster(parts: Tensor) -> bool:
+def _explicit_is_faster(parts: Tensor, dropout: float) -> bool:
+    if parts.device.type != "cpu":
+        return False
+    # The fused kernel has no dropout: torch would do the same, with a dearer mask.
     longest = LONGEST_EXPLICIT.get(parts.dtype, 0)
-    return parts.device.type == "cpu" and parts.shape[-2] <= longest
+    return dropout > 0.0 or parts.shape[-2] <= longest
 
 
 def _later(scores: Tensor) -> Tensor:

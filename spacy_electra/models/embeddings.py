@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .config import ElectraConfig
+from .dropout import Dropout
 from .norm import LayerNorm
 
 
@@ -25,7 +26,7 @@ class ElectraEmbeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
         self.norm = LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
 
     def forward(

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from .activations import ACTIVATIONS
 from .attention import SelfAttention
 from .config import ElectraConfig
+from .dropout import Dropout
 from .norm import LayerNorm
 from .packing import AttentionLayout
 
@@ -21,7 +22,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.down = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:

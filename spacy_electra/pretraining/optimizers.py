@@ -91,7 +91,8 @@ def adamw(
     module: nn.Module, lr: float, weight_decay: float = WEIGHT_DECAY
 ) -> list[Optimizer]:
     """Torch's AdamW."""
-    return [torch.optim.AdamW(parameter_groups(module, weight_decay), lr=lr, eps=1e-6)]
+    groups = parameter_groups(module, weight_decay)
+    return [torch.optim.AdamW(groups, lr=lr, eps=1e-6, fused=True)]
 
 
 def muon(
@@ -127,7 +128,7 @@ def muon(
         group["params"] = [p for p in group["params"] if id(p) not in chosen]
     return [
         torch.optim.Muon(matrices, lr=muon_lr, weight_decay=weight_decay),
-        torch.optim.AdamW(groups, lr=lr, eps=1e-6, betas=(0.9, 0.98)),
+        torch.optim.AdamW(groups, lr=lr, eps=1e-6, betas=(0.9, 0.98), fused=True),
     ]
 
 
