@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -64,20 +65,17 @@ class SelfAttention(nn.Module):
         weights = None
         if _takes_any_lengths(projected, layout):
             context = self._varlen(projected, layout)
-        elif layout.eager:
+        else:
             contexts = []
-            for segment in layout.segments:
-                part, weights = self._eager(projected, segment, layout, layer)
+            for parts in split_heads(projected, layout.segments, self.heads):
+                if layout.eager:
+                    part, weights = self._eager(parts, layout, layer)
+                else:
+                    part = self._attend(parts, layout)
                 contexts.append(part)
             context = _join(contexts, like=hidden)
-        else:
-            parts = [self._attend(projected, s, layout) for s in layout.segments]
-            context = _join(parts, like=hidden)
         attended = self.dropout(self.output(context))
         return self.norm(hidden + attended), weights
-
-    def _split(self, projected: Tensor, segment: Segment) -> Tensor:
-        return split_heads(projected, segment, self.heads)
 
     def _merge(self, context: Tensor) -> Tensor:
         """From [count, heads, length, d] back to rows [count * length, H]."""
@@ -86,12 +84,10 @@ class SelfAttention(nn.Module):
     def _dropout_probability(self) -> float:
         return self.attention_dropout if self.training else 0.0
 
-    def _attend(
-        self, projected: Tensor, segment: Segment, layout: AttentionLayout
-    ) -> Tensor:
+    def _attend(self, parts: Tensor, layout: AttentionLayout) -> Tensor:
         """Attention of a segment by whatever is fastest for it, as rows [n, H]."""
         context = attend(
-            self._split(projected, segment),
+            parts,
             bias=layout.bias,
             dropout=self._dropout_probability(),
             causal=layout.causal,
@@ -117,13 +113,9 @@ class SelfAttention(nn.Module):
         return context.reshape(-1, self.heads * self.head_width)
 
     def _eager(
-        self,
-        projected: Tensor,
-        segment: Segment,
-        layout: AttentionLayout,
-        layer: int,
+        self, parts: Tensor, layout: AttentionLayout, layer: int
     ) -> tuple[Tensor, Tensor]:
-        query, key, value = self._split(projected, segment).unbind(0)
+        query, key, value = parts.unbind(0)
         query = query / math.sqrt(self.head_width)
         scores = query @ key.transpose(-1, -2)
         if self.position_type != "absolute":
@@ -158,20 +150,27 @@ class SelfAttention(nn.Module):
         return scores
 
 
-def split_heads(projected: Tensor, segment: Segment, heads: int) -> Tensor:
-    """Queries, keys and values of a segment.
+def split_heads(
+    projected: Tensor, segments: Sequence[Segment], heads: int
+) -> list[Tensor]:
+    """Queries, keys and values of each segment.
+
+    The rows are cut in one step, which has one step on the way back; were each segment
+    sliced on its own, each would get a gradient of the size of the whole.
 
     Args:
         projected: All three of each row side by side, float [T, 3 H].
-        segment: Which rows.
+        segments: Cover all rows, in order.
         heads: Number of heads.
 
     Returns:
-        A view, float [3, count, heads, length, d].
+        A view for each segment, float [3, count, heads, length, d].
     """
-    start, count, length = segment.start, segment.count, segment.length
-    rows = projected[start : start + count * length]
-    return rows.view(count, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    rows = projected.split([segment.count * segment.length for segment in segments])
+    return [
+        part.view(segment.count, segment.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        for part, segment in zip(rows, segments, strict=True)
+    ]
 
 
 def attend(

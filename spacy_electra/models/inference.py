@@ -99,16 +99,17 @@ class _Layer:
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         projected = self.qkv(hidden)
         context = torch.empty_like(hidden)
-        for segment in segments:
-            self._attend(projected, segment, context)
+        parts = split_heads(projected, segments, self.heads)
+        for part, segment in zip(parts, segments, strict=True):
+            self._attend(part, segment, context)
         hidden = self.attention_norm(self.output(context, residual=hidden))
         down: Tensor = self.norm(self.down(self.up(hidden), residual=hidden))
         return down
 
-    def _attend(self, projected: Tensor, segment: Segment, context: Tensor) -> None:
+    def _attend(self, parts: Tensor, segment: Segment, context: Tensor) -> None:
         """Fill the segment's rows of ``context``."""
         count, length = segment.count, segment.length
-        attended = attend(split_heads(projected, segment, self.heads))
+        attended = attend(parts)
         rows = context[segment.start : segment.start + count * length]
         rows.view(count, length, self.heads, -1).copy_(attended.transpose(1, 2))
 
