@@ -149,6 +149,20 @@ def test_trackers_that_are_installed_get_every_row(settings_for, tmp_path, monke
     assert rows[-1] == "closed"
 
 
+def test_tensorboard_shows_the_log(settings_for, tmp_path):
+    reader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    rows = []
+    Trainer(settings_for(training={"max_steps": 8}), tmp_path).train(rows.append)
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("train_mlm", "mlm_loss", "auc_frequency"):
+        scalars = events.Scalars(name)
+        assert [scalar.step for scalar in scalars] == [4, 8]
+        values = [scalar.value for scalar in scalars]
+        assert values == pytest.approx([row[name] for row in rows], rel=1e-5)
+
+
 def test_tracker_that_is_missing_is_named(settings_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     assert open_trackers(["auto"], tmp_path, settings_for()) == []
