@@ -146,7 +146,8 @@ class Errors(_Message):
         "up to that."
     )
     SE323 = (
-        "{name} needs spacy-transformers, which is not installed. Run "
+        "`electra` and TransformerModel need spacy-transformers, which is not "
+        "installed. Run "
         "`pip install spacy-electra[transformers]`."
     )
     SE324 = (

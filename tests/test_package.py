@@ -34,11 +34,9 @@ FOREIGN = {
     "pipeline": {"transformers", "spacy_transformers"},
 }
 # The only files that know a library which is foreign to the rest of their part:
-# adapters to spacy-transformers, and the reader of .spacy files.
+# the adapter to spacy-transformers, and the reader of .spacy files.
 ADAPTERS = {
-    "layers/transformer_batch.py": "spacy_transformers",
-    "layers/transformer_model.py": "spacy_transformers",
-    "pipeline/electra.py": "spacy_transformers",
+    "layers/adapter.py": "spacy_transformers",
     "pretraining/data/formats.py": "spacy",
 }
 

@@ -17,6 +17,12 @@ from ..errors import Errors
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Integers, Pieces
 from ..tokenization.windows import Windows
+from .adapter import (
+    FullTransformerBatch,
+    ModelOutput,
+    TransformerData,
+    WordpieceBatch,
+)
 from .layout import (
     Layout,
     SpanTable,
@@ -26,16 +32,6 @@ from .layout import (
     rows_of_doc_tokens,
 )
 from .types import PieceStates
-
-try:
-    from spacy_transformers.data_classes import (
-        FullTransformerBatch,
-        ModelOutput,
-        TransformerData,
-        WordpieceBatch,
-    )
-except ImportError as error:
-    raise ImportError(Errors.SE323(name="TransformerModel")) from error
 
 # Makes the array of one Doc: (its number, its first span, the one behind its last).
 PartOf = Callable[[int, int, int], Any]

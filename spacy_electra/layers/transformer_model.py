@@ -21,15 +21,11 @@ from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, align, align_spans
 from ..tokenization.windows import SPECIALS, Windows, make_windows
+from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
 from .encoder import Encoder, EncoderModel, encode, encoder_shim, fill_from_source
 from .listener import EncoderListener
 from .shim import ElectraShim, Tuning
-from .transformer_batch import ElectraBatch, FullTransformerBatch
-
-try:
-    from spacy_transformers.layers import split_trf_batch, trfs2arrays
-except ImportError as error:
-    raise ImportError(Errors.SE323(name="TransformerModel")) from error
+from .transformer_batch import ElectraBatch
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 Backprop = Callable[[FullTransformerBatch], list[Doc]]

@@ -14,20 +14,19 @@ from thinc.types import Floats2d
 from torch import Tensor
 
 from ..errors import Errors
+from ..layers.adapter import (
+    FullTransformerBatch,
+    Transformer,
+    TransformerData,
+    TransformerListener,
+    forward_of_listener,
+    install_extensions,
+    null_annotation_setter,
+)
 from ..layers.listener import EncoderListener, batch_id, release
+from ..layers.transformer_batch import ElectraBatch
 from ..layers.types import PieceStates
 from .batching import TOKENS_A_GROUP, groups_by_length
-
-try:
-    from spacy_transformers.annotation_setters import null_annotation_setter
-    from spacy_transformers.data_classes import FullTransformerBatch, TransformerData
-    from spacy_transformers.layers import TransformerListener
-    from spacy_transformers.layers.listener import forward as listen
-    from spacy_transformers.pipeline_component import Transformer, install_extensions
-except ImportError as error:
-    raise ImportError(Errors.SE323(name="The component `electra`")) from error
-
-from ..layers.transformer_batch import ElectraBatch
 
 Listener = TransformerListener | EncoderListener
 Setter = Callable[[list[Doc], FullTransformerBatch], None]
@@ -260,7 +259,7 @@ class _Update:
 def _listen_and_release(
     model: TransformerListener, docs: list[Doc], is_train: bool
 ) -> Any:
-    outputs = listen(model, docs, is_train)
+    outputs = forward_of_listener(model, docs, is_train)
     if not is_train:
         release(docs)
     return outputs
