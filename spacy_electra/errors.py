@@ -159,6 +159,15 @@ class Errors(_Message):
         "EncoderListener can't read what stands in doc._.trf_data: it needs the states "
         "of pieces that an `electra` component without get_spans sets."
     )
+    SE326 = (
+        "This EncoderListener listens to nothing yet. Put an `electra` component "
+        'before it whose name is {upstream!r} ("*" is any).'
+    )
+    SE327 = (
+        "The states of a Doc are gone: with store = false they leave it when every "
+        "listener of the pipeline has read them. Run `electra` on it again, or set "
+        "store = true."
+    )
 
     # Pipeline: SE350 to SE399
     SE350 = (
@@ -171,9 +180,19 @@ class Errors(_Message):
         "share their embeddings. Set pretraining.generator to one that fits, or to "
         "null for a new one."
     )
+    SE352 = (
+        'objective = "pretrain" trains an encoder of the component\'s own, but its '
+        'encoder is an EncoderListener. Set objective = "supervised", or the encoder '
+        "to spacy-electra.Encoder.v1."
+    )
     SE360 = (
         "There are no vectors on this Doc. Run an `electra` component on it; with "
         "store = false set set_tensor = true, which keeps them in doc.tensor."
+    )
+    SE361 = (
+        "The model of {name!r} is a {found}, but must be of the architecture "
+        "spacy-electra.TransformerModel.v1. For other networks take the factory "
+        "`transformer` of spacy-transformers."
     )
 
     # Pretraining: SE400 to SE499

@@ -20,6 +20,7 @@ from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import Windows, make_windows
+from .listener import EncoderListener
 from .shim import ElectraShim, Tuning
 from .types import PieceStates
 
@@ -82,20 +83,49 @@ def load_encoder(model: EncoderModel) -> ElectraShim:
 
     Raises:
         FileNotFoundError: If the source or one of its files is missing.
-        ValueError: If it is no ELECTRA, or its positions are fewer than a window.
+        ValueError: If it is no ELECTRA, or its positions are fewer than a window; or
+            if the model is a listener that is not linked yet.
     """
     shim = encoder_shim(model)
     if shim.is_empty:
-        _initialize(model)
+        holder_of(model).initialize()
     shim.move_to_default_device()
     return shim
 
 
 def encoder_shim(model: EncoderModel) -> ElectraShim:
-    """The shim of an encoder, as it is."""
-    shim = model.shims[0]
+    """The shim of an encoder, or of the one that a listener listens to, as it is.
+
+    Raises:
+        ValueError: If the model is a listener that is not linked yet.
+    """
+    shim = holder_of(model).shims[0]
     assert isinstance(shim, ElectraShim)
     return shim
+
+
+def source_of(model: EncoderModel) -> str:
+    """Where the weights of an encoder come from.
+
+    Raises:
+        ValueError: If the model is a listener that is not linked yet.
+    """
+    attrs = holder_of(model).attrs
+    # That of a TransformerModel has the name that spacy-transformers gives it.
+    return str(attrs["source"] if "source" in attrs else attrs["name"])
+
+
+def holder_of(model: EncoderModel) -> Model[list[Doc], Any]:
+    """The model with the weights: this one, or that which a listener listens to.
+
+    Raises:
+        ValueError: If the model is a listener that is not linked yet.
+    """
+    if not isinstance(model, EncoderListener):
+        return model
+    if model.upstream is None:
+        raise ValueError(Errors.SE326(upstream=model.upstream_name))
+    return model.upstream
 
 
 def _run(network: ElectraModel, batch: PackedBatch) -> Tensor:

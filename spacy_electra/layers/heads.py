@@ -19,7 +19,7 @@ from ..checkpoints import read_model_with_report, resolve_source
 from ..errors import Warnings
 from ..models import ElectraForPreTraining
 from ..models.heads.pretraining import ReplacedTokenHead
-from .encoder import EncoderModel, encoder_shim
+from .encoder import EncoderModel, encoder_shim, source_of
 from .pooling import max_over_pieces
 from .shim import ElectraShim
 from .types import PieceStates
@@ -38,20 +38,20 @@ def RTD(encoder: EncoderModel) -> RTDModel:
     otherwise they are new and need training.
 
     Args:
-        encoder: From Docs to the states of their pieces.
+        encoder: From Docs to the states of their pieces; with an ``EncoderListener``
+            the encoder is that of an ``electra`` component.
 
     Returns:
         A model from Docs to one float32 array a Doc: the largest logit among the
         pieces of each token, minus infinity for a token without pieces.
     """
-    precision = encoder_shim(encoder).precision
     return Model(
         "electra_rtd",
         _forward,
         init=_initialize,
         layers=[encoder],
         attrs={"piece_counts": None},
-        shims=[ElectraShim(_run, precision), ElectraShim(_run, precision)],
+        shims=[ElectraShim(_run), ElectraShim(_run)],
     )
 
 
@@ -78,6 +78,8 @@ def generator_shim(model: RTDModel) -> ElectraShim:
 def load_head(model: RTDModel) -> ElectraShim:
     """The shim of the head, with weights: its own, or else those of the source."""
     shim = head_shim(model)
+    # Not before: until it is linked, a listener does not know.
+    shim.precision = encoder_shim(encoder_of(model)).precision
     if shim.is_empty:
         _initialize_head(model)
     shim.move_to_default_device()
@@ -95,7 +97,7 @@ def _initialize(model: RTDModel, X: Any = None, Y: Any = None) -> None:
 
 
 def _initialize_head(model: RTDModel) -> None:
-    source = encoder_of(model).attrs["source"]
+    source = source_of(encoder_of(model))
     with torch.random.fork_rng(devices=[]):
         network, report = read_model_with_report(
             ElectraForPreTraining, resolve_source(source)

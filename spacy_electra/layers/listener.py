@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
+from weakref import WeakSet
 
 import numpy as np
 from spacy.tokens import Doc
@@ -37,6 +38,9 @@ class EncoderListener(Model[list[Doc], PieceStates]):
 
     Args:
         upstream: Name of the component; "*" takes any.
+
+    Attributes:
+        upstream: Model of that component, once they are linked.
     """
 
     name = "electra-listener"
@@ -44,6 +48,7 @@ class EncoderListener(Model[list[Doc], PieceStates]):
     def __init__(self, upstream: str) -> None:
         Model.__init__(self, name=self.name, forward=_forward, dims={"nO": None})
         self.upstream_name = upstream
+        self.upstream: Model[list[Doc], Any] | None = None
         self._batch: int | None = None
         self._outputs: PieceStates | None = None
         self._backprop: Gradient | None = None
@@ -85,39 +90,77 @@ def _forward(
             raise ValueError(Errors.SE320(upstream=model.upstream_name))
         assert model._outputs is not None
         return model._outputs, model._clear
-    if is_train and any(doc._.trf_data is None for doc in docs):
+    if is_train and any(_data_on(doc) is None for doc in docs):
         raise ValueError(Errors.SE321(upstream=model.upstream_name))
+    check_kept(docs)
     states = states_on(model, docs)
     if not is_train:
         release(docs)
     return states, lambda gradient: []
 
 
+# Docs whose states have gone, so that who comes late is told.
+_given_back: WeakSet[Doc] = WeakSet()
+
+
+def lend(docs: Sequence[Doc], readers: int) -> None:
+    """Keep the states on Docs only until so many listeners have read them."""
+    for doc in docs:
+        _given_back.discard(doc)
+        _set_readers(doc, readers)
+
+
 def release(docs: Sequence[Doc]) -> None:
     """Note that a listener has read the states on Docs.
 
-    With the last of the listeners they go, where ``electra`` is not to store them.
+    With the last of the listeners they go, where they were lent.
     """
     for doc in docs:
-        data = doc._.trf_data if Doc.has_extension("trf_data") else None
-        left = getattr(data, "readers_left", None)
-        if data is None or left is None:
-            continue
-        data.readers_left = left - 1
-        if left <= 1:
-            doc._.trf_data = None
+        left = getattr(_data_on(doc), "readers_left", None)
+        if left is not None:
+            _set_readers(doc, left - 1)
+
+
+def check_kept(docs: Sequence[Doc]) -> None:
+    """Refuse Docs whose states have gone already.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for doc in docs:
+        if doc in _given_back and _data_on(doc) is None:
+            raise ValueError(Errors.SE327())
+
+
+def _set_readers(doc: Doc, left: int) -> None:
+    data = _data_on(doc)
+    if data is None:
+        return
+    data.readers_left = left
+    if left < 1:
+        doc._.trf_data = None
+        _given_back.add(doc)
+
+
+def _data_on(doc: Doc) -> Any:
+    return doc._.trf_data if Doc.has_extension("trf_data") else None
 
 
 def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
     """The states that the component upstream set on Docs, zeros where it did not.
 
     Raises:
-        ValueError: If something else stands in ``doc._.trf_data``.
+        ValueError: If something else stands in ``doc._.trf_data``; or if nothing does
+            and the component's width is not known.
     """
     xp = model.ops.xp
     states, cls_states, pieces = [], [], []
     for doc in docs:
-        data = doc._.trf_data if Doc.has_extension("trf_data") else None
+        data = _data_on(doc)
+        if data is None and not model.has_dim("nO"):
+            unlinked = model.upstream is None
+            message = Errors.SE326 if unlinked else Errors.SE321
+            raise ValueError(message(upstream=model.upstream_name))
         if data is None:
             width = model.get_dim("nO")
             states.append(xp.zeros((len(doc), width), dtype="f"))

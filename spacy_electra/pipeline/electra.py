@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
+from weakref import ref
 
+from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
-from spacy.util import minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, get_array_module
 from thinc.types import Floats2d
@@ -23,10 +25,11 @@ from ..layers.adapter import (
     install_extensions,
     null_annotation_setter,
 )
-from ..layers.listener import EncoderListener, batch_id, release
+from ..layers.listener import EncoderListener, batch_id, check_kept, lend, release
 from ..layers.transformer_batch import ElectraBatch
+from ..layers.transformer_model import TransformerModel
 from ..layers.types import PieceStates
-from .batching import TOKENS_A_GROUP, groups_by_length
+from .batching import TOKENS_A_GROUP, annotate_in_groups
 
 Listener = TransformerListener | EncoderListener
 Setter = Callable[[list[Doc], FullTransformerBatch], None]
@@ -50,6 +53,11 @@ class Electra(Transformer):
         store: Whether ``doc._.trf_data`` stays on the Doc. If not, it goes when every
             listener of the pipeline has read it, so that kept Docs stay small.
         set_tensor: Whether ``doc.tensor`` is set to the vectors of the tokens.
+        nlp: The pipeline; without ``store``, its disabled components are not waited
+            for.
+
+    Raises:
+        ValueError: If the model is of another architecture.
     """
 
     def __init__(
@@ -62,7 +70,12 @@ class Electra(Transformer):
         max_batch_items: int = TOKENS_A_GROUP,
         store: bool = True,
         set_tensor: bool = False,
+        nlp: Language | None = None,
     ) -> None:
+        if not isinstance(model, TransformerModel):
+            kind = type(model)
+            found = f"{kind.__module__}.{kind.__qualname__}"
+            raise ValueError(Errors.SE361(name=name, found=found))
         super().__init__(
             vocab,
             model,
@@ -73,21 +86,40 @@ class Electra(Transformer):
         self.cfg["store"] = store
         self.cfg["set_tensor"] = set_tensor
         self._pending: _Update | None = None
+        self._readers: _Readers | _FixedReaders = _Readers(self, nlp)
 
     def find_listeners(self, component: Any) -> None:
-        """Add the listeners of a component that name this one, or any."""
-        if not isinstance(getattr(component, "model", None), Model):
-            return
-        for node in component.model.walk():
-            if isinstance(node, Listener) and node.upstream_name in ("*", self.name):
-                self.add_listener(node, component.name)
+        """Serve the listeners of a component from now on."""
+        for listener in self.listeners_of(component):
+            self.add_listener(listener, component.name)
+
+    def listeners_of(self, component: Any) -> list[Listener]:
+        """The listeners of a component that name this one, or any."""
+        model = getattr(component, "model", None)
+        nodes = model.walk() if isinstance(model, Model) else ()
+        names = ("*", self.name)
+        return [
+            node
+            for node in nodes
+            if isinstance(node, Listener) and node.upstream_name in names
+        ]
 
     def add_listener(self, listener: Listener, component_name: str) -> None:
         """Serve a listener of a component from now on."""
         super().add_listener(cast(TransformerListener, listener), component_name)
-        if isinstance(listener, TransformerListener):
-            # The only way to learn when it has read what stands on a Doc.
-            listener._func = _listen_and_release
+        if isinstance(self._readers, _FixedReaders):
+            self._readers = _Readers(self)
+        _prepare(listener)
+        if isinstance(listener, EncoderListener):
+            listener.upstream = self.model
+
+    def remove_listener(self, listener: Listener, component_name: str) -> bool:
+        """Serve a listener no more; whether it was served."""
+        if isinstance(listener, EncoderListener):
+            listener.upstream = None
+        return super().remove_listener(
+            cast(TransformerListener, listener), component_name
+        )
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Set the states of a stream of Docs.
@@ -97,14 +129,8 @@ class Electra(Transformer):
             batch_size: Docs to take from it at a time.
         """
         install_extensions()
-        for docs in minibatch(stream, batch_size):
-            for group in groups_by_length(list(docs), self.cfg["max_batch_items"]):
-                try:
-                    self.set_annotations(group, self.predict(group))
-                except Exception as error:
-                    self.get_error_handler()(self.name, self, group, error)
-                else:
-                    yield from group
+        tokens = self.cfg["max_batch_items"]
+        return annotate_in_groups(self, stream, batch_size, tokens)
 
     def predict(self, docs: Iterable[Doc]) -> FullTransformerBatch:
         """The states of Docs, without setting them."""
@@ -117,14 +143,11 @@ class Electra(Transformer):
         """Set what ``predict`` found."""
         docs = list(docs)
         super().set_annotations(docs, predictions)
-        for doc in docs:
-            if self.cfg["set_tensor"]:
-                doc.tensor = cast(Any, token_vectors(doc))
-            if not self.cfg["store"]:
-                doc._.trf_data.readers_left = len(self.listeners)
-        if not self.cfg["store"] and not self.listeners:
+        if self.cfg["set_tensor"]:
             for doc in docs:
-                doc._.trf_data = None
+                doc.tensor = cast(Any, token_vectors(doc))
+        if not self.cfg["store"]:
+            lend(docs, self._readers.count())
 
     @staticmethod
     def token_vectors(doc: Doc) -> Floats2d:
@@ -190,9 +213,51 @@ class Electra(Transformer):
         if self._pending is not None:
             self._pending.finish()
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A batch in flight holds graphs, which no other process can have.
-        return {**self.__dict__, "_pending": None}
+
+class _Readers:
+    """Counts the listeners that will read the states on a Doc.
+
+    Args:
+        component: Whose states those are.
+        nlp: Its pipeline, if known.
+    """
+
+    def __init__(self, component: Electra, nlp: Language | None = None) -> None:
+        self.component = component
+        self.nlp = (lambda: None) if nlp is None else ref(nlp)
+
+    def count(self) -> int:
+        """Listeners of all components but those that are disabled."""
+        nlp = self.nlp()
+        if nlp is None:
+            return len(self.component.listeners)
+        disabled = nlp.disabled
+        readers = {
+            id(listener)
+            for name, listeners in self.component.listener_map.items()
+            if name not in disabled
+            for listener in listeners
+        }
+        # spaCy links only what is enabled when it does; the rest may be by now.
+        for _, component in nlp.pipeline:
+            for listener in self.component.listeners_of(component):
+                _prepare(listener)
+                readers.add(id(listener))
+        return len(readers)
+
+    def __reduce__(self) -> Any:
+        # The pipeline does not go to other processes as a whole.
+        return _FixedReaders, (self.count(),)
+
+
+@dataclass(frozen=True)
+class _FixedReaders:
+    """The count of another process."""
+
+    number: int
+
+    def count(self) -> int:
+        return self.number
 
 
 class _Update:
@@ -230,6 +295,10 @@ class _Update:
         """Take the gradients of an EncoderListener."""
         return self._add(*self.states.rows_of_piece_gradient(gradient))
 
+    def __reduce__(self) -> Any:
+        # It holds a graph, which no other process can have: None goes there.
+        return type(None), ()
+
     def _add(self, rows: Tensor, cls_states: Tensor | None) -> list[Doc]:
         self.rows = rows.clone() if self.rows is None else self.rows.add_(rows)
         if cls_states is not None:
@@ -256,9 +325,17 @@ class _Update:
             component.model.finish_update(self.sgd)
 
 
+def _prepare(listener: Listener) -> None:
+    if isinstance(listener, TransformerListener):
+        # The only way to learn when it has read what stands on a Doc.
+        listener._func = _listen_and_release
+
+
 def _listen_and_release(
     model: TransformerListener, docs: list[Doc], is_train: bool
 ) -> Any:
+    if model._batch_id is None or not is_train:
+        check_kept(docs)
     outputs = forward_of_listener(model, docs, is_train)
     if not is_train:
         release(docs)

@@ -68,4 +68,5 @@ def make_electra(
         max_batch_items=max_batch_items,
         store=store,
         set_tensor=set_tensor,
+        nlp=nlp,
     )

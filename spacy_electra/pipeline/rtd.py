@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -19,9 +19,10 @@ from thinc.types import Floats1d
 from ..errors import Errors
 from ..layers.encoder import load_encoder
 from ..layers.heads import RTDModel, encoder_of
+from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
-from .batching import TOKENS_A_GROUP, groups_by_length
+from .batching import TOKENS_A_GROUP, annotate_in_groups
 from .rtd_pretraining import RTDPretraining, RTDPretrainingSettings, count_pieces
 from .rtd_scorer import Scores, detection_scores, gold_labels
 
@@ -242,8 +243,12 @@ class ElectraRTD(TrainablePipe):
         examples = list(islice(get_examples(), EXAMPLES_TO_COUNT))
         if self.cfg["objective"] == "supervised":
             self._check_gold(examples)
-        else:
+        elif not self._is_listening:
             self._count([example.predicted for example in examples])
+
+    @property
+    def _is_listening(self) -> bool:
+        return isinstance(encoder_of(self.model), EncoderListener)
 
     def _check_gold(self, examples: Sequence[Example]) -> None:
         key = self.cfg["spans_key"]
@@ -260,13 +265,18 @@ class ElectraRTD(TrainablePipe):
         self.model.attrs["piece_counts"] = counts
         return counts
 
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Mark the words of a stream of Docs.
+
+        Args:
+            stream: Any number of Docs.
+            batch_size: Docs to take from it at a time.
+        """
+        return annotate_in_groups(self, stream, batch_size, TOKENS_A_GROUP)
+
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        probabilities = []
-        for group in groups_by_length(list(docs), TOKENS_A_GROUP):
-            for logits in self.model.predict(group):
-                probabilities.append(sigmoid(logits))
-        return probabilities
+        return [sigmoid(logits) for logits in self.model.predict(list(docs))]
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]
@@ -366,6 +376,8 @@ class ElectraRTD(TrainablePipe):
         return loss, cast(list[Floats1d], parts)
 
     def _pretraining_on(self, docs: Sequence[Doc]) -> RTDPretraining:
+        if self._is_listening:
+            raise ValueError(Errors.SE352())
         if self._pretraining is None:
             counts = self.model.attrs["piece_counts"]
             if counts is None:
@@ -386,7 +398,8 @@ class ElectraRTD(TrainablePipe):
         examples = list(examples)
         key = self.cfg["spans_key"]
         has_gold = any(key in example.reference.spans for example in examples)
-        if self.cfg["objective"] == "pretrain" and not has_gold:
+        pretrains = self.cfg["objective"] == "pretrain" and not self._is_listening
+        if pretrains and not has_gold:
             docs = [example.predicted for example in examples]
             if not any(len(doc) for doc in docs):
                 return {}

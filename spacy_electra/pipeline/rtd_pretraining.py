@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checkpoints import resolve_source
 from ..errors import Errors
-from ..layers.encoder import load_encoder, packed_batches
+from ..layers.encoder import load_encoder, packed_batches, source_of
 from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast
@@ -196,7 +196,7 @@ def _generator_folder(model: RTDModel, settings: RTDPretrainingSettings) -> Path
     if settings.generator is not None:
         return resolve_source(settings.generator)
     try:
-        beside = resolve_source(encoder_of(model).attrs["source"])
+        beside = resolve_source(source_of(encoder_of(model)))
     except FileNotFoundError:
         # A saved pipeline may be where its source is not.
         return None

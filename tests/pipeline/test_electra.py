@@ -1,15 +1,13 @@
 """One encoder serves every component, and trains with all of them."""
 
 import gc
-import multiprocessing
 
 import numpy as np
 import pytest
 import spacy
 import torch
-from spacy.tokens import Doc, Span
 from spacy.training import Example
-from thinc.api import Adam, Config
+from thinc.api import Adam
 
 from spacy_electra.layers.encoder import encoder_shim
 from spacy_electra.layers.types import PieceStates
@@ -18,85 +16,20 @@ from spacy_electra.tokenization.alignment import align
 
 pytest.importorskip("spacy_transformers")
 
+from pipelines import (
+    ENCODER_LISTENER,
+    LISTENERS,
+    OWN_ENCODER,
+    TEXTS,
+    TRANSFORMER_LISTENER,
+    add,
+    add_textcat,
+    electra,
+    example,
+    examples,
+)
+
 from spacy_electra import token_vectors
-
-TEXTS = [
-    "The chef cooked the meal and served it to the guests.",
-    "",
-    " \n ",
-    "In 1905 Einstein published four papers; physicists still read them today. " * 12,
-    "1234567890 " * 200,
-    "x" * 300,
-]
-POOLING = {"@layers": "reduce_mean.v1"}
-TRANSFORMER_LISTENER = {
-    "@architectures": "spacy-transformers.TransformerListener.v1",
-    "grad_factor": 1.0,
-    "upstream": "*",
-    "pooling": POOLING,
-}
-ENCODER_LISTENER = {
-    "@architectures": "spacy-electra.Tok2Vec.v1",
-    "encoder": {"@architectures": "spacy-electra.EncoderListener.v1", "upstream": "*"},
-    "pooling": POOLING,
-}
-OWN_ENCODER = {
-    "@architectures": "spacy-electra.Tok2Vec.v1",
-    "encoder": {
-        "@architectures": "spacy-electra.Encoder.v1",
-        "source": "en_tiny",
-        "precision": "fp32",
-    },
-    "pooling": POOLING,
-}
-LISTENERS = {"transformer": TRANSFORMER_LISTENER, "encoder": ENCODER_LISTENER}
-
-
-def electra(model=None, **config):
-    nlp = spacy.blank("en")
-    model = {"name": "en_tiny", "precision": "fp32", **(model or {})}
-    nlp.add_pipe("electra", config={"model": model, **config})
-    return nlp
-
-
-def add(nlp, factory, tok2vec, name=None, **changes):
-    model = Config(nlp.get_factory_meta(factory).default_config["model"]).copy()
-    model = {**model, "tok2vec": tok2vec, **changes}
-    return nlp.add_pipe(factory, name=name or factory, config={"model": model})
-
-
-def add_textcat(nlp, tok2vec):
-    model = {
-        "@architectures": "spacy.TextCatReduce.v1",
-        "exclusive_classes": True,
-        "use_reduce_first": False,
-        "use_reduce_last": False,
-        "use_reduce_max": False,
-        "use_reduce_mean": True,
-        "tok2vec": tok2vec,
-    }
-    return nlp.add_pipe("textcat", config={"model": model})
-
-
-def example(nlp, words, cat="A"):
-    doc = Doc(
-        nlp.vocab,
-        words=words,
-        tags=["s" if word.isspace() else word[-1] for word in words],
-        heads=[0] * len(words),
-        deps=["ROOT", *["dep"] * (len(words) - 1)][: len(words)],
-        ents=["B-X" if word[0].isupper() else "O" for word in words],
-    )
-    doc.cats = {"A": float(cat == "A"), "B": float(cat == "B")}
-    doc.spans["sc"] = [Span(doc, 0, 1, "X")] if words else []
-    return Example(Doc(nlp.vocab, words=words), doc)
-
-
-def examples(nlp):
-    return [
-        example(nlp, ["The", "chef", "cooked", "Rice"]),
-        example(nlp, ["Boats", "sank", "near", "Oslo", "yesterday"], "B"),
-    ]
 
 
 def test_a_name_is_all_it_takes():
@@ -171,9 +104,60 @@ def test_states_leave_the_doc_once_everyone_has_read_them(kind):
     for doc, other in zip(nlp.pipe(TEXTS), stored.pipe(TEXTS), strict=True):
         assert doc._.trf_data is None
         np.testing.assert_allclose(token_vectors(doc), token_vectors(other), atol=1e-4)
-    with nlp.select_pipes(disable=["ner"]):
-        assert nlp("Hello")._.trf_data is not None
     assert electra(store=False)("Hello")._.trf_data is None
+
+
+def tags_and_entities(doc):
+    return [(token.tag_, token.ent_iob_) for token in doc]
+
+
+@pytest.mark.parametrize("kind", LISTENERS)
+def test_states_do_not_wait_for_components_that_are_disabled(kind, tmp_path):
+    nlp = electra(store=False)
+    add(nlp, "tagger", TRANSFORMER_LISTENER)
+    add(nlp, "ner", LISTENERS[kind])
+    data = examples(nlp)
+    optimizer = nlp.initialize(lambda: data)
+    optimizer.learn_rate = 3e-4
+    for _ in range(20):
+        nlp.update(data, sgd=optimizer)
+    text = data[0].reference.text
+    expected = tags_and_entities(nlp(text))
+    assert any(iob == "B" for _, iob in expected)
+    nlp.to_disk(tmp_path)
+    # spaCy links what listens when a pipeline is loaded, but not what is enabled later.
+    late = spacy.load(tmp_path, disable=["ner"])
+    for other in (nlp, late):
+        with other.select_pipes(disable=["ner"]):
+            doc = other(text)
+            assert doc._.trf_data is None and not doc.ents
+        late.enable_pipe("ner")
+        doc = other(text)
+        assert doc._.trf_data is None
+        assert tags_and_entities(doc) == expected
+
+
+@pytest.mark.parametrize("kind", LISTENERS)
+def test_states_that_are_gone_are_missed_aloud(kind):
+    nlp = electra(store=False)
+    tagger = add(nlp, "tagger", LISTENERS[kind])
+    nlp.initialize(lambda: examples(nlp))
+    doc = nlp("Hello")
+    with pytest.raises(ValueError, match="SE327"):
+        tagger(doc)
+    assert tagger(nlp.get_pipe("electra")(doc)) is doc
+
+
+def test_network_of_another_package_is_named():
+    nlp = spacy.blank("en")
+    model = {
+        "@architectures": "spacy-transformers.TransformerModel.v3",
+        "name": "google/electra-small-discriminator",
+        "get_spans": {"@span_getters": "spacy-transformers.doc_spans.v1"},
+    }
+    with pytest.raises(ValueError, match="SE361") as error:
+        nlp.add_pipe("electra", config={"model": model})
+    assert "spacy_transformers" in str(error.value)
 
 
 @pytest.mark.parametrize("kind", LISTENERS)
@@ -337,30 +321,6 @@ def test_empty_docs_train_and_predict(kind):
     for batch in (empty[:1], empty, [*empty, *examples(nlp)]):
         nlp.update(batch, sgd=optimizer)
     assert len(list(nlp.pipe(["", " ", "\n"]))) == 3
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_processes(method):
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this system can't {method} processes")
-    nlp = electra()
-    add(nlp, "tagger", TRANSFORMER_LISTENER)
-    nlp.initialize(lambda: examples(nlp))
-    nlp.update(examples(nlp))
-    texts = TEXTS[:4]
-    expected = list(nlp.pipe(texts))
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(method, force=True)
-    try:
-        found = list(nlp.pipe(texts, n_process=2, batch_size=2))
-    finally:
-        multiprocessing.set_start_method(before, force=True)
-    for a, b in zip(found, expected, strict=True):
-        assert [t.tag_ for t in a] == [t.tag_ for t in b]
-        np.testing.assert_allclose(
-            a._.trf_data.tensors[0], b._.trf_data.tensors[0], atol=1e-4
-        )
-        assert a._.trf_data.wordpieces.strings == b._.trf_data.wordpieces.strings
 
 
 def test_layers_learn_at_their_own_rate():
