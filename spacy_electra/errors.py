@@ -150,11 +150,6 @@ class Errors(_Message):
         "installed. Run "
         "`pip install spacy-electra[transformers]`."
     )
-    SE324 = (
-        "A span of {length} pieces has no single matrix of attention weights: it is "
-        "longer than {limit} and runs in several windows. Take shorter spans, or leave "
-        "output_attentions out of transformer_config."
-    )
     SE325 = (
         "EncoderListener can't read what stands in doc._.trf_data: it needs the states "
         "of pieces that an `electra` component without get_spans sets."

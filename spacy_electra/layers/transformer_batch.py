@@ -75,8 +75,8 @@ class ElectraBatch(FullTransformerBatch):
         is_whole: Whether each Doc is one span, whose array is as wide as it is long;
             otherwise every span is padded to the longest of all.
         keep_all: Whether the states of all layers were asked for.
-        attentions: For each batch of windows the attention weights of each layer,
-            float [b, heads, s, s].
+        attentions: Of each layer the attention weights of each window, in the order of
+            ``windows.lengths``, float [heads, s, s] with s at least its length.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ElectraBatch(FullTransformerBatch):
         *,
         is_whole: bool,
         keep_all: bool = False,
-        attentions: list[tuple[Tensor, ...]] | None = None,
+        attentions: Sequence[Sequence[Tensor]] | None = None,
     ) -> None:
         self.docs = docs
         self.spans = spans
@@ -163,27 +163,51 @@ class ElectraBatch(FullTransformerBatch):
         if self._keep_all:
             output["hidden_states"] = tuple(padded(part) for part in self._hidden)
         if self._attentions is not None:
-            output["attentions"] = self._padded_attentions()
+            count = len(self.pieces)
+            output["attentions"] = tuple(
+                self._attention_of(weights, 0, count, layout.width)
+                for weights in self._attentions
+            )
         return output
 
-    def _padded_attentions(self) -> tuple[Tensor, ...]:
-        """Attention weights of each layer in the order of the spans, [S, h, P, P]."""
-        assert self._attentions is not None
-        longest = int(self._table.lengths.max(initial=0))
-        layers = []
-        for parts in zip(*self._attentions, strict=True):
-            padded = parts[0].new_zeros(
-                (len(self.pieces), parts[0].shape[1], longest, longest),
-                dtype=torch.float32,
-            )
-            start = 0
-            for part in parts:
-                own = self.windows.docs[start : start + len(part)]
-                size = part.shape[-1]
-                padded[torch.from_numpy(own), :, :size, :size] = part.float()
-                start += len(part)
-            layers.append(padded)
-        return tuple(layers)
+    def _attention_of(
+        self, weights: Sequence[Tensor], first: int, behind: int, width: int
+    ) -> Tensor:
+        """Attention weights of some spans in one layer.
+
+        Where a span runs in several windows, the row of each piece is that of the
+        window which its state comes from: zeros for what that window does not show.
+
+        Args:
+            weights: Of each window, float [heads, s, s].
+            first: The first span.
+            behind: The one behind the last.
+            width: At least that of the longest of them.
+
+        Returns:
+            Of these spans, float32 [spans, heads, width, width].
+        """
+        windows, table = self.windows, self._table
+        heads = weights[0].shape[0] if weights else 0
+        device = self._hidden.device
+        padded = torch.zeros((behind - first, heads, width, width), device=device)
+        row_ends = table.lengths.cumsum()
+        window_ends = windows.windows_per_doc.cumsum()
+        begins = windows.lengths.cumsum() - windows.lengths
+        for span in range(first, behind):
+            length = int(table.lengths[span])
+            rows = table.rows[row_ends[span] - length : row_ends[span]]
+            count = int(windows.windows_per_doc[span])
+            for window in range(window_ends[span] - count, window_ends[span]):
+                head = windows.cls_rows[window]
+                place = np.searchsorted(begins, head)
+                size = int(windows.lengths[place])
+                own = np.flatnonzero((rows >= head) & (rows < head + size))
+                columns = np.arange(size) + windows.starts[window]
+                columns[0], columns[-1] = 0, length - 1
+                part = weights[place][:, rows[own] - head, :size].float()
+                padded[span - first][:, own[:, None], columns] = part.to(device)
+        return padded
 
     def _rows_of_tokens(self) -> tuple[Integers, Integers]:
         flat = [span for spans in self.spans for span in spans]
@@ -268,20 +292,17 @@ class ElectraBatch(FullTransformerBatch):
 
             return part
 
-        def attention_of(padded: Tensor) -> PartOf:
-            weights: Any = torch2xp(padded)
-
+        def attention_of(weights: Sequence[Tensor]) -> PartOf:
             def part(doc: int, first: int, behind: int) -> Any:
                 width = int(layout.widths[doc])
-                return weights[first:behind, :, :width, :width]
+                return torch2xp(self._attention_of(weights, first, behind, width))
 
             return part
 
         if self._keep_all:
             outputs["hidden_states"] = [states_of(part) for part in self._hidden]
         if self._attentions is not None:
-            attentions = self._padded_attentions()
-            outputs["attentions"] = [attention_of(part) for part in attentions]
+            outputs["attentions"] = [attention_of(part) for part in self._attentions]
         return outputs
 
     def _cls_states(self) -> Floats2d:

@@ -15,12 +15,12 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 from torch import Tensor
 
-from ..errors import Errors, Warnings
+from ..errors import Warnings
 from ..models import ElectraConfig, ElectraModel, PackedBatch
 from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import Pieces, align, align_spans
-from ..tokenization.windows import SPECIALS, Windows, make_windows
+from ..tokenization.alignment import align, align_spans
+from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
 from .encoder import Encoder, EncoderModel, encode, encoder_shim, fill_from_source
 from .listener import EncoderListener
@@ -313,10 +313,10 @@ def _run_all(network: ElectraModel, batch: PackedBatch) -> Tensor:
 
 @dataclass(frozen=True)
 class _Recording:
-    """A batch, and where its attention weights go: one tuple of layers a batch."""
+    """A batch, and where its attention weights go: for each layer those of windows."""
 
     batch: PackedBatch
-    attentions: list[tuple[Tensor, ...]]
+    attentions: list[list[Tensor]]
 
 
 def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
@@ -330,7 +330,8 @@ def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
     encoded = network(
         ids, mask.long(), output_attentions=True, output_hidden_states=True
     )
-    inputs.attentions.append(tuple(part.detach() for part in encoded.attentions))
+    for layer, weights in zip(inputs.attentions, encoded.attentions, strict=True):
+        layer.extend(weights.detach())
     return torch.stack([state[mask] for state in encoded.hidden_states])
 
 
@@ -359,12 +360,15 @@ def _forward(
         sep_id=shim.tokenizer.sep_token_id,
     )
     wants = model.attrs["transformer_config"]
-    recorded: list[tuple[Tensor, ...]] = []
+    attentions: list[list[Tensor]] | None = None
     max_tokens = model.attrs["max_tokens"]
     if wants.get("output_attentions"):
-        _check_windows(windows, pieces, window)
+        layers: list[list[Tensor]] = [
+            [] for _ in range(shim.network.config.num_hidden_layers)
+        ]
+        attentions = layers
         hidden, backprop = encode(
-            shim, windows, max_tokens, is_train, lambda b: _Recording(b, recorded)
+            shim, windows, max_tokens, is_train, lambda b: _Recording(b, layers)
         )
     else:
         hidden, backprop = encode(shim, windows, max_tokens, is_train)
@@ -377,7 +381,7 @@ def _forward(
         shim.tokenizer,
         is_whole=get_spans is None,
         keep_all=bool(wants.get("output_hidden_states")),
-        attentions=recorded if wants.get("output_attentions") else None,
+        attentions=attentions,
     )
 
     def backprop_batch(gradient: FullTransformerBatch) -> list[Doc]:
@@ -385,9 +389,3 @@ def _forward(
         return docs
 
     return output, backprop_batch
-
-
-def _check_windows(windows: Windows, pieces: Sequence[Pieces], limit: int) -> None:
-    if len(windows.cls_rows) != len(pieces):
-        longest = max(len(part) for part in pieces) + SPECIALS
-        raise ValueError(Errors.SE324(length=longest, limit=limit))

@@ -210,8 +210,9 @@ class Electra(Transformer):
         self.model.finish_update(sgd)
 
     def _finish_pending(self) -> None:
-        if self._pending is not None:
-            self._pending.finish()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.finish()
 
 
 class _Readers:
@@ -263,6 +264,8 @@ class _FixedReaders:
 class _Update:
     """The gradients of one batch, until they go back through the encoder."""
 
+    rows: Tensor | None = None
+
     def __init__(
         self,
         component: Electra,
@@ -278,7 +281,6 @@ class _Update:
         self.losses = losses
         self.missing = expected
         self.sgd = sgd
-        self.rows: Tensor | None = None
         self.cls_states: Tensor | None = None
 
     @property
@@ -296,8 +298,9 @@ class _Update:
         return self._add(*self.states.rows_of_piece_gradient(gradient))
 
     def __reduce__(self) -> Any:
-        # It holds a graph, which no other process can have: None goes there.
-        return type(None), ()
+        # It holds a graph, which no other process can have: what goes there has no
+        # gradients and will get none.
+        return _Update.__new__, (_Update,)
 
     def _add(self, rows: Tensor, cls_states: Tensor | None) -> list[Doc]:
         self.rows = rows.clone() if self.rows is None else self.rows.add_(rows)
@@ -313,10 +316,10 @@ class _Update:
 
     def finish(self) -> None:
         """Send what has come back through the encoder."""
-        component = self.component
-        component._pending = None
         if self.rows is None:
             return
+        component = self.component
+        component._pending = None
         parts = [self.rows] if self.cls_states is None else [self.rows, self.cls_states]
         squares = sum(float(part.square().sum()) for part in parts)
         self.losses[component.name] += squares**0.5

@@ -23,6 +23,8 @@ class Windows:
         position_ids: Position of each piece in its window, int64 [T].
         lengths: Pieces of each window, with [CLS] and [SEP], ascending, int64 [W].
         docs: Index of the Doc of each window, int64 [W].
+        starts: First piece of each window in its Doc, in the order of ``cls_rows``,
+            int64 [W].
         cls_rows: Row of the [CLS] of each window in the order of the Docs and, within
             one, of the text, int64 [W].
         sep_rows: Row of the [SEP] of each window, in the order of ``cls_rows``.
@@ -35,6 +37,7 @@ class Windows:
     position_ids: Integers
     lengths: Integers
     docs: Integers
+    starts: Integers
     cls_rows: Integers
     sep_rows: Integers
     windows_per_doc: Integers
@@ -108,6 +111,7 @@ def make_windows(
         position_ids=positions,
         lengths=lengths,
         docs=doc[order],
+        starts=starts,
         cls_rows=heads,
         sep_rows=heads + sizes + 1,
         windows_per_doc=per_doc,

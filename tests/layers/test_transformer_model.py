@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import spacy
+import torch
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
@@ -136,9 +137,44 @@ def test_span_longer_than_the_positions_is_not_truncated(source):
     data = doc._.trf_data
     assert data.wordpieces.lengths[0] > 128
     assert (data.align.lengths[::2] > 0).all()
-    with pytest.raises(ValueError, match="SE324"):
-        wants = {"output_attentions": True}
-        pipeline(OURS, source, SPANS["doc"], transformer_config=wants)(doc.text)
+
+
+@pytest.mark.parametrize("spans", [None, SPANS["doc"]], ids=["whole", "doc"])
+def test_attention_in_several_windows_is_that_of_each_piece_in_its_own(source, spans):
+    wants = {"output_attentions": True, "output_hidden_states": True}
+    settings = {"window": 20, "stride": 8, "transformer_config": wants}
+    nlp = pipeline(OURS, source, spans, **settings)
+    short, long = nlp.pipe(["Hello", "The river floods the valley. " * 40])
+    assert short._.trf_data.model_output.attentions[0].shape[1] == 4
+    network = nlp.get_pipe("transformer").model.transformer
+    room, stride = (18, 8) if spans is None else (126, 94)
+    ids = long._.trf_data.wordpieces.input_ids[0]
+    count = len(ids) - 2
+    assert count > room
+    starts = range(0, count - room + stride, stride)
+    expected = torch.zeros((2, 4, len(ids), len(ids)))
+    nearest = np.full(len(ids), np.inf)
+    for start in starts:
+        inside = np.arange(start, min(start + room, count)) + 1
+        columns = np.concatenate([[0], inside, [len(ids) - 1]])
+        with torch.no_grad():
+            output = network(
+                torch.from_numpy(ids[columns])[None], output_attentions=True
+            )
+        # The [CLS] of the first window, the [SEP] of the last, and each piece where it
+        # stands nearest to the middle.
+        distance = abs(columns - (start + (room + 1) / 2))
+        distance[0] = start
+        distance[-1] = count - start
+        for row in np.flatnonzero(distance < nearest[columns]):
+            nearest[columns[row]] = distance[row]
+            for layer, weights in enumerate(output.attentions):
+                expected[layer, :, columns[row]] = 0.0
+                expected[layer, :, columns[row], columns] = weights[0, :, row]
+    found = long._.trf_data.model_output.attentions
+    for layer in range(2):
+        np.testing.assert_allclose(found[layer][0], expected[layer], atol=1e-5)
+        np.testing.assert_allclose(found[layer][0].sum(-1), 1.0, atol=1e-5)
 
 
 def test_span_getter_may_leave_out_tokens(source):
