@@ -323,6 +323,41 @@ def test_empty_docs_train_and_predict(kind):
     assert len(list(nlp.pipe(["", " ", "\n"]))) == 3
 
 
+@pytest.mark.parametrize("kind", [*LISTENERS, "own"])
+def test_nothing_but_empty_docs(kind):
+    nlp = electra() if kind != "own" else spacy.blank("en")
+    add_textcat(nlp, {**LISTENERS, "own": OWN_ENCODER}[kind])
+    texts = [[], [" "], ["\n\n", "\t"]]
+    data = [example(nlp, words, cat) for words in texts for cat in "AB"]
+    optimizer = nlp.initialize(lambda: data)
+    optimizer.learn_rate = 1e-4
+    for batch in (data[:1], data[:2], data):
+        losses = nlp.update(batch, sgd=optimizer)
+        assert all(np.isfinite(value) for value in losses.values())
+    for doc in nlp.pipe(["", " ", "\n\n \t"]):
+        assert doc.cats["A"] + doc.cats["B"] == pytest.approx(1.0)
+        if kind != "own":
+            assert token_vectors(doc).shape == (len(doc), 256)
+            assert not token_vectors(doc).any()
+
+
+@pytest.mark.parametrize("kind", LISTENERS)
+@pytest.mark.parametrize("cut", [1, 100])
+def test_parser_that_learns_from_parts_of_docs(kind, cut):
+    nlp = electra()
+    parser = add(nlp, "parser", LISTENERS[kind], use_upper=False)
+    parser.cfg["update_with_oracle_cut_size"] = cut
+    data = examples(nlp)
+    optimizer = nlp.initialize(lambda: data)
+    optimizer.learn_rate = 3e-4
+    network = encoder_shim(nlp.get_pipe("electra").model).network
+    before = network.encoder.layers[0].feed_forward.up.weight.detach().clone()
+    history = [nlp.update(data, sgd=optimizer) for _ in range(30)]
+    assert history[-1]["parser"] < 0.5 * history[0]["parser"]
+    assert not torch.equal(before, network.encoder.layers[0].feed_forward.up.weight)
+    assert nlp.evaluate(examples(nlp))["dep_uas"] == 1.0
+
+
 def test_layers_learn_at_their_own_rate():
     nlp = electra({"layer_decay": 0.5})
     add(nlp, "tagger", TRANSFORMER_LISTENER)
