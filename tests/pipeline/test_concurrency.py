@@ -108,7 +108,8 @@ def test_components_that_another_process_gets(nlp, expected, disabled):
         doc = nlp.make_doc(text)
         for component in components:
             doc = component(doc)
-        assert doc._.trf_data is None
+        # A spaCy component does not ask for the states of an empty Doc.
+        assert not len(doc) or doc._.trf_data is None
         assert [t.tag_ for t in doc] == [t.tag_ for t in other]
         np.testing.assert_allclose(
             annotations(doc)[1], annotations(other)[1], atol=1e-4

@@ -342,11 +342,11 @@ def test_nothing_but_empty_docs(kind):
 
 
 @pytest.mark.parametrize("kind", LISTENERS)
-@pytest.mark.parametrize("cut", [1, 100])
+@pytest.mark.parametrize("cut", [3, 100])
 def test_parser_that_learns_from_parts_of_docs(kind, cut):
     nlp = electra()
     parser = add(nlp, "parser", LISTENERS[kind], use_upper=False)
-    parser.cfg["update_with_oracle_cut_size"] = cut
+    parser.cfg.update(update_with_oracle_cut_size=cut, min_action_freq=1)
     data = examples(nlp)
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 3e-4
