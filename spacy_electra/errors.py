@@ -102,7 +102,7 @@ class Errors(_Message):
     SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."
     SE201 = (
         "{folder} holds a model of type {kind!r}, not ELECTRA. Choose a checkpoint "
-        'whose config.json says "model_type": "electra".'
+        'whose config.json says "model_type": "electra", or "bert".'
     )
     SE202 = "{file} is broken or cut short ({error}). Fetch it again."
     SE203 = (

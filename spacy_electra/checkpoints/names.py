@@ -45,6 +45,7 @@ _OLD_SUFFIXES = ((".gamma", ".weight"), (".beta", ".bias"))
 # Buffers that older versions saved; they follow from the config.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 PREFIX = "electra."
+BERT_PREFIX = "bert."
 
 
 def architecture_rows(architecture: str) -> tuple[tuple[str, str], ...]:
@@ -58,7 +59,8 @@ def from_hugging_face(
     """Rename and fuse a state dict of Transformers.
 
     Args:
-        tensors: By their names; the encoder's may or may not begin with "electra.".
+        tensors: By their names; the encoder's may or may not begin with "electra.", or
+            with "bert.", whose encoder is the same.
         architecture: Name of the class that is to be filled.
 
     Returns:
@@ -73,9 +75,9 @@ def from_hugging_face(
         for old, new in _OLD_SUFFIXES:
             if name.endswith(old):
                 name = name[: -len(old)] + new
-        if name.removeprefix(PREFIX) in _BUFFERS:
+        inner = name.removeprefix(PREFIX).removeprefix(BERT_PREFIX)
+        if inner in _BUFFERS:
             continue
-        inner = name.removeprefix(PREFIX)
         if inner.startswith(("embeddings.", "embeddings_project.", "encoder.")):
             ours = _translate(inner, _ENCODER)
             renamed[ours if headless else PREFIX + ours] = tensor

@@ -26,6 +26,12 @@ Model = TypeVar("Model", bound=PretrainedModel)
 # Looked for in this order. An index names the files that hold the parts.
 _SAFE, _SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 _TORCH, _TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+# What BERT's config means where it is silent and ELECTRA's would mean another thing.
+_BERT_DEFAULTS = {
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
 WEIGHT_FILES = (_SAFE, _SAFE_INDEX, _TORCH, _TORCH_INDEX)
 
 
@@ -129,7 +135,9 @@ def check_shapes(
 
 
 def read_config(folder: Path) -> ElectraConfig:
-    """The config of a checkpoint directory.
+    """The config of a checkpoint directory, of an ELECTRA or a BERT.
+
+    A BERT is an ELECTRA whose embeddings are as wide as its layers.
 
     Raises:
         FileNotFoundError: If there is no config.json.
@@ -138,10 +146,14 @@ def read_config(folder: Path) -> ElectraConfig:
     file = folder / CONFIG_NAME
     if not file.exists():
         raise FileNotFoundError(Errors.SE200(folder=folder, names=CONFIG_NAME))
-    kind = json.loads(file.read_text(encoding="utf8")).get("model_type", "electra")
-    if kind != "electra":
+    values = json.loads(file.read_text(encoding="utf8"))
+    kind = values.get("model_type", "electra")
+    if kind == "bert":
+        values = {**_BERT_DEFAULTS, **values}
+        values["embedding_size"] = values["hidden_size"]
+    elif kind != "electra":
         raise ValueError(Errors.SE201(folder=folder, kind=kind))
-    return ElectraConfig.from_pretrained(file)
+    return ElectraConfig.from_dict(values)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import numpy as np
 from spacy.tokens import Doc
 from spacy.util import registry
-from thinc.api import Model
+from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, Ints1d, Ragged
 
 from ..errors import Errors
@@ -153,10 +153,12 @@ def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
         ValueError: If something else stands in ``doc._.trf_data``; or if nothing does
             and the component's width is not known.
     """
-    xp = model.ops.xp
+    found = [_data_on(doc) for doc in docs]
+    # Where they are: the device may have been chosen after the model was made.
+    known = [getattr(data, "cls_states", None) for data in found if data is not None]
+    xp = get_array_module(known[0]) if known else model.ops.xp
     states, cls_states, pieces = [], [], []
-    for doc in docs:
-        data = _data_on(doc)
+    for doc, data in zip(docs, found, strict=True):
         if data is None and not model.has_dim("nO"):
             unlinked = model.upstream is None
             message = Errors.SE326 if unlinked else Errors.SE321

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any, cast
 from weakref import ref
 
@@ -240,7 +241,9 @@ class _Readers:
             for listener in listeners
         }
         # spaCy links only what is enabled when it does; the rest may be by now.
-        for _, component in nlp.pipeline:
+        running = [component for _, component in nlp.pipeline]
+        behind = dropwhile(lambda other: other is not self.component, running)
+        for component in behind:
             for listener in self.component.listeners_of(component):
                 _prepare(listener)
                 readers.add(id(listener))

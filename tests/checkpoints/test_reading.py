@@ -97,6 +97,29 @@ def test_generator_as_discriminator_lists_what_is_new_and_left(small_config, tmp
     assert "generator_predictions.dense.weight" in report.left_over
 
 
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM"])
+def test_encoder_of_a_bert_opens(small_config, tmp_path, name):
+    values = small_config.to_dict()
+    del values["embedding_size"], values["model_type"]
+    torch.manual_seed(0)
+    theirs = getattr(transformers, name)(transformers.BertConfig(**values)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, report = read_model_with_report(ElectraModel, tmp_path)
+    assert report.newly_initialized == ()
+    assert all("pooler" in n or n.startswith("cls.") for n in report.left_over)
+    encoder = getattr(theirs, "bert", theirs)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            ours(IDS).last_hidden_state, encoder(IDS).last_hidden_state
+        )
+    ours.save_pretrained(tmp_path / "ours")
+    again = transformers.ElectraModel.from_pretrained(tmp_path / "ours").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            again(IDS).last_hidden_state, encoder(IDS).last_hidden_state
+        )
+
+
 def test_untied_decoder_is_kept(small_config, tmp_path):
     config = transformers.ElectraConfig(
         **small_config.to_dict(), tie_word_embeddings=False
@@ -154,8 +177,8 @@ def test_other_shape_is_named(small_config, tmp_path):
 
 
 def test_other_kind_of_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match="'bert'"):
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    with pytest.raises(ValueError, match="'roberta'"):
         ElectraModel.from_pretrained(tmp_path)
 
 

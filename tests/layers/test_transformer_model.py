@@ -7,6 +7,7 @@ import torch
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
+from transformers import BertConfig, BertModel
 
 from spacy_electra.layers.encoder import encoder_shim
 from spacy_electra.models import ElectraConfig, ElectraModel
@@ -104,6 +105,28 @@ def test_outputs_are_those_of_spacy_transformers(source, spans, outputs):
     theirs, ours = both(source, spans, transformer_config=wants)
     for a, b in zip(ours.pipe(TEXTS), theirs.pipe(TEXTS), strict=True):
         assert_same(a._.trf_data, b._.trf_data)
+
+
+def test_a_bert_takes_the_same_change_of_one_line(tokenizer, tmp_path):
+    config = BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        initializer_range=0.2,
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    theirs, ours = both(str(tmp_path), SPANS["strided"])
+    for a, b in zip(ours.pipe(TEXTS), theirs.pipe(TEXTS), strict=True):
+        # Theirs has a pooler, which no listener reads.
+        del b._.trf_data.model_output["pooler_output"]
+        assert_same(a._.trf_data, b._.trf_data)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra", config={"model": {"name": str(tmp_path)}})
+    assert nlp("Hello")._.trf_data is not None
 
 
 def test_equal_on_real_text(source, shared_data):
