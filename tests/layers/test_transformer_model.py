@@ -122,8 +122,10 @@ def test_a_bert_takes_the_same_change_of_one_line(tokenizer, tmp_path):
     theirs, ours = both(str(tmp_path), SPANS["strided"])
     for a, b in zip(ours.pipe(TEXTS), theirs.pipe(TEXTS), strict=True):
         # Theirs has a pooler, which no listener reads.
-        del b._.trf_data.model_output["pooler_output"]
-        assert_same(a._.trf_data, b._.trf_data)
+        expected = b._.trf_data
+        states = expected.model_output.last_hidden_state
+        expected.model_output = type(expected.model_output)(last_hidden_state=states)
+        assert_same(a._.trf_data, expected)
     nlp = spacy.blank("en")
     nlp.add_pipe("electra", config={"model": {"name": str(tmp_path)}})
     assert nlp("Hello")._.trf_data is not None
