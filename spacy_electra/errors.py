@@ -289,3 +289,15 @@ class Errors(_Message):
         "The sampler 'word' has to count the words of a corpus, and there is none "
         "here. Choose it in a config for `spacy electra pretrain`, or take 'frequency'."
     )
+    SE432 = (
+        "Of {size} processes these did not come: {missing}. Look for their errors, "
+        "and at the network between the machines."
+    )
+    SE433 = (
+        "torch {version} has no fully_shard. Install torch 2.6 or later, or set "
+        'training.parallel = "ddp".'
+    )
+    SE434 = (
+        'Muon has to see a matrix whole, and training.parallel = "fsdp" cuts it up. '
+        'Set optimizer.name = "adamw_reference", or training.parallel = "ddp".'
+    )

@@ -32,6 +32,7 @@ INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency", "word")
 OBJECTIVES = ("rtd", "mlm", "rtd-gdes")
+PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
 _POSITIVE = (
     ("data", "batch_size"),
@@ -239,6 +240,9 @@ class TrainingSettings:
             several ends are given, the first one counts.
         accumulate: Batches a step, over all processes; raised to a multiple of the
             number of processes.
+        parallel: What several processes do with the weights: "ddp" (each holds all of
+            them) or "fsdp" (each holds a part, for networks that are large beside the
+            memory of a device).
         compile: Whether to compile the feed-forward layers with ``torch.compile``.
         average: Decay of a moving average of the weights, which is what is evaluated
             and kept in the end; 0 for none.
@@ -262,6 +266,7 @@ class TrainingSettings:
     max_tokens: int = 0
     max_minutes: float = 0.0
     accumulate: int = 1
+    parallel: str = "ddp"
     compile: bool = False
     average: float = 0.0
     report_every: int = 50
@@ -306,6 +311,9 @@ class PretrainingSettings:
         _check("sampler.strong", self.sampler.strong, SAMPLERS)
         _check("objective.name", self.objective.name, OBJECTIVES)
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
+        _check("training.parallel", self.training.parallel, PARALLEL)
+        if self.training.parallel == "fsdp" and self.optimizer.name == "muon":
+            raise ValueError(Errors.SE434())
         for name in self.training.trackers:
             _check("training.trackers", name, TRACKERS)
         training = self.training

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .sharding import divided_like
+
 
 class WeightAverage:
     """Exponential moving average of a module's weights (Polyak and Juditsky, 1992).
@@ -57,7 +59,7 @@ class WeightAverage:
         """Take over what ``tensors`` gave."""
         self.steps = int(tensors["steps"])
         for name, average in self._average.items():
-            average.copy_(tensors[name])
+            average.copy_(divided_like(average, tensors[name]))
 
     @torch.no_grad()
     def _swap(self) -> None:

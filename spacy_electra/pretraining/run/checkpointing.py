@@ -32,6 +32,7 @@ from .layout import (
     checkpoint_of,
     checkpoints,
 )
+from .sharding import divided_like, whole
 
 PROGRESS, OPTIMIZERS_FILE = "progress.json", "optimizers.safetensors"
 LANGUAGE_HEAD, DIFFERENCES = "language_head.safetensors", "differences.safetensors"
@@ -73,9 +74,9 @@ class RunState:
     """All that changes in a run.
 
     Args:
-        objective: Networks, and what of the objective learns.
-        optimizers: With their moments.
-        average: Moving average of the weights, if there is one.
+        objective: Networks, and what of the objective learns, whole.
+        optimizers: With their moments, which may be divided among processes.
+        average: Moving average of the weights, if there is one; divided likewise.
     """
 
     objective: Objective
@@ -89,11 +90,22 @@ def save_checkpoint(
     progress: Progress,
     settings: PretrainingSettings,
     tokenizer: ElectraTokenizer,
+    *,
+    writes: bool = True,
 ) -> Path:
     """Write a checkpoint, then remove those that are not to be kept.
 
     Everything goes to the disk under another name first, so a crash at any moment
     leaves the checkpoint before it whole, and so does a full disk.
+
+    Args:
+        output: Folder of the run.
+        state: What changes in it.
+        progress: How far it has come.
+        settings: Of the run.
+        tokenizer: Of its corpus.
+        writes: Whether this process writes. Where tensors are divided the others have
+            to be here as well, to give their parts.
 
     Returns:
         Its folder.
@@ -102,6 +114,11 @@ def save_checkpoint(
         OSError: If the disk is full.
     """
     folder = checkpoint_of(output, progress.step)
+    if not writes:
+        if not folder.exists():
+            for tensors in _tensors_beside(state).values():
+                _plain(tensors)
+        return folder
     if not folder.exists():
         check_space(output, state, 1)
         with whole_folder(folder) as partial:
@@ -324,11 +341,14 @@ def _load_optimizers(
         # Rates and the like come from the settings.
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, values in optimizer.state.items():
+            for name, value in values.items():
+                values[name] = divided_like(parameter, value)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name: tensor.detach().cpu().contiguous().clone()
+        name: whole(tensor.detach()).cpu().contiguous().clone()
         for name, tensor in tensors.items()
     }
 

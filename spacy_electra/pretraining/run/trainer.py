@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from filelock import FileLock, Timeout
 from thinc.api import Config
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...errors import Errors
@@ -44,10 +44,12 @@ from .layout import (
     DISCRIMINATOR,
     FINAL,
     GENERATOR,
+    checkpoint_of,
     checkpoints,
 )
 from .log import LOG, LogFile
 from .reporting import COLUMNS, Report, RunningFigures, is_better
+from .sharding import Sharded, whole
 from .trackers import Tracker, open_trackers
 from .watching import Watcher
 from .workers import Workers, without_exchange
@@ -109,7 +111,19 @@ class Trainer:
             short_share=settings.data.short_share,
             seed=training.seed,
         )
-        self.objective = build_objective(settings, shards).to(self.device)
+        self.objective = build_objective(settings, shards)
+        # What a resumed run finds in its checkpoint need not be counted again.
+        if self._starts_words and not checkpoints(self.output):
+            start_words(self.objective, shards)
+        self.objective.to(self.device)
+        if training.compile:
+            self._compile()
+        self.sharded: Sharded | None = None
+        if training.parallel == "fsdp" and workers.size > 1:
+            self.sharded = Sharded(self.objective, workers.size)
+            self.wrapped: nn.Module = self.objective
+        else:
+            self.wrapped = workers.wrap(self.objective)
         self.evaluation_batches = held_out_batches(
             shards.held_out,
             self.tokenizer,
@@ -138,9 +152,6 @@ class Trainer:
         self.speed = 0.0
         # At least one batch a process.
         self.batches_a_step = workers.size * -(-training.accumulate // workers.size)
-        if training.compile:
-            self._compile()
-        self.wrapped = workers.wrap(self.objective)
 
     def _optimizers(self) -> list[Optimizer]:
         chosen = self.settings.optimizer
@@ -185,7 +196,8 @@ class Trainer:
     @property
     def state(self) -> RunState:
         """All that a checkpoint has to hold."""
-        return RunState(self.objective, self.optimizers, self.average)
+        objective = self.sharded.plain if self.sharded else self.objective
+        return RunState(objective, self.optimizers, self.average)
 
     def train(
         self,
@@ -224,20 +236,21 @@ class Trainer:
                 running.add(tokens, self.seconds, losses)
                 ended = self.progress >= 1.0
                 evaluated = self.step % training.evaluate_every == 0 or ended
-                if log is not None:
-                    if evaluated or self.step % training.report_every == 0:
-                        row = running.row(self.reached, self.progress)
-                        if evaluated:
-                            row.update(self.evaluate())
-                        log.append(row)
-                        for tracker in trackers:
-                            tracker.log(row)
-                        report(row)
-                        watcher.look_at(row)
-                        running = RunningFigures(self.seconds)
-                        self._note_best(row)
-                    if self.step % training.save_every == 0 or ended:
-                        self.save()
+                figures: dict[str, float] = {}
+                if evaluated and (log is not None or self.sharded):
+                    figures = self.evaluate()
+                reported = evaluated or self.step % training.report_every == 0
+                if log is not None and reported:
+                    row = {**running.row(self.reached, self.progress), **figures}
+                    log.append(row)
+                    for tracker in trackers:
+                        tracker.log(row)
+                    report(row)
+                    watcher.look_at(row)
+                    running = RunningFigures(self.seconds)
+                    self._note_best(row)
+                if self.step % training.save_every == 0 or ended:
+                    self.save()
                 on_step(self)
             return self.finish()
 
@@ -273,8 +286,6 @@ class Trainer:
         """Do what comes before the first step, or before the next one."""
         if self.step == 0 and checkpoints(self.output):
             raise FileExistsError(Errors.SE427(path=self.output))
-        if self.step == 0 and self._starts_words:
-            start_words(self.objective, self.shards)
         figures = figure_names(self.evaluation_samplers, self.objective.detects)
         if not self.workers.first:
             return None
@@ -302,7 +313,7 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         tokens, losses = self._backward()
         limit = self.settings.optimizer.grad_clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit))
         if not bool(torch.isfinite(norm + losses.total)):
             raise FloatingPointError(
                 Errors.SE413(
@@ -366,11 +377,16 @@ class Trainer:
         self.speed = tokens / max(seconds, 1e-9)
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on the held-out text, by name; none where none is held out."""
+        """Figures on the held-out text, by name; none where none is held out.
+
+        Where weights are divided, all processes have to come here together.
+        """
         if not self.evaluation_batches:
             return {}
         averaged = self.average.applied() if self.average else nullcontext()
-        with averaged, autocast(self.device, self.settings.training.precision):
+        opened = self.sharded.opened() if self.sharded else nullcontext()
+        precision = self.settings.training.precision
+        with averaged, opened, autocast(self.device, precision):
             return evaluate(
                 self.objective, self.evaluation_batches, self.evaluation_samplers
             ).flat()
@@ -385,9 +401,22 @@ class Trainer:
                 self.reached.best = {"step": self.step, "value": value}
 
     def save(self) -> Path:
-        """Write a checkpoint; a crash on the way leaves the one before it whole."""
+        """Write a checkpoint; a crash on the way leaves the one before it whole.
+
+        All processes come here, and the first one writes.
+        """
+        folder = checkpoint_of(self.output, self.step)
+        if self.sharded:
+            self.sharded.gather()
+        elif not self.workers.first:
+            return folder
         return save_checkpoint(
-            self.output, self.state, self.reached, self.settings, self.tokenizer
+            self.output,
+            self.state,
+            self.reached,
+            self.settings,
+            self.tokenizer,
+            writes=self.workers.first,
         )
 
     def resume(self) -> bool:
@@ -405,14 +434,19 @@ class Trainer:
         self.reached = load_checkpoint(
             found[-1], self.state, self.settings, self.tokenizer
         )
+        if self.sharded:
+            self.sharded.scatter()
         return True
 
     def finish(self) -> Path:
         """Write the result: two checkpoint directories with their tokenizer."""
         folder = self.output / FINAL
-        if self.workers.first:
-            averaged = self.average.applied() if self.average else nullcontext()
-            with averaged, whole_folder(folder) as partial:
-                save_networks(self.objective, partial, self.tokenizer)
+        averaged = self.average.applied() if self.average else nullcontext()
+        with averaged:
+            if self.sharded:
+                self.sharded.gather()
+            if self.workers.first:
+                with whole_folder(folder) as partial:
+                    save_networks(self.state.objective, partial, self.tokenizer)
         self.workers.wait()
         return folder

@@ -13,6 +13,8 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from .meeting import fresh_store
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -68,9 +70,12 @@ def workers_from_environment(device: torch.device) -> Iterator[Workers]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group(backend)
+    store, rank, size = next(distributed.rendezvous("env://"))
+    distributed.init_process_group(
+        backend, store=fresh_store(store, rank, size), rank=rank, world_size=size
+    )
     try:
-        yield Workers(distributed.get_rank(), distributed.get_world_size())
+        yield Workers(rank, size)
     finally:
         distributed.destroy_process_group()
 
