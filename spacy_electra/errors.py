@@ -301,3 +301,7 @@ class Errors(_Message):
         'Muon has to see a matrix whole, and training.parallel = "fsdp" cuts it up. '
         'Set optimizer.name = "adamw_reference", or training.parallel = "ddp".'
     )
+    SE435 = (
+        'With objective.name = "electric" the generator must not see what it predicts, '
+        "so set objective.mask_replaced = 1.0 (it is {value})."
+    )

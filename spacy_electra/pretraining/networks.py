@@ -7,8 +7,10 @@ import torch
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
 from .data.shards import Shards
 from .disentangled import disentangle
+from .electric import EnergyCloze
 from .masking import Masking
 from .objective import MaskedLanguageModeling, Objective, ReplacedTokenDetection
+from .sampler import GeneratorSampler
 from .settings import PretrainingSettings
 from .start.initial_weights import start_from
 from .start.local_start import apply_local_start
@@ -58,13 +60,18 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     sampler = settings.sampler.build(counts, tokenizer, shards.ids)
     if alone:
         return MaskedLanguageModeling(generator, discriminator, masking, sampler)
-    detection = ReplacedTokenDetection(
+    electric = chosen.name == "electric"
+    if electric:
+        # The probability of the noise has to be known.
+        sampler = GeneratorSampler()
+    kind = EnergyCloze if electric else ReplacedTokenDetection
+    detection = kind(
         generator,
         discriminator,
         masking,
         sampler,
         rtd_weight=chosen.rtd_weight,
-        share_embeddings=chosen.name == "rtd",
+        share_embeddings=chosen.name != "rtd-gdes",
         mlm_warmup=chosen.mlm_warmup,
         correction_weight=chosen.correction_weight,
     )

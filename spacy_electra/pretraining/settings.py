@@ -31,7 +31,7 @@ Settings = TypeVar("Settings")
 INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency", "word")
-OBJECTIVES = ("rtd", "mlm", "rtd-gdes")
+OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric")
 PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
 _POSITIVE = (
@@ -111,10 +111,12 @@ class ObjectiveSettings:
     """What to learn: masking and the weight of the two losses.
 
     Args:
-        name: "rtd" (the paper's), "mlm" (the encoder alone, as a masked language model)
-            or "rtd-gdes" (gradient-disentangled embedding sharing).
+        name: "rtd" (the paper's), "mlm" (the encoder alone, as a masked language
+            model), "rtd-gdes" (gradient-disentangled embedding sharing) or "electric"
+            (energies, against the generator's samples alone).
         mask_share: Share of pieces to predict.
-        mask_replaced: Share of those whose place [MASK] takes; the rest stay.
+        mask_replaced: Share of those whose place [MASK] takes; the rest stay. 1 with
+            "electric".
         rtd_weight: Weight of the discriminator's loss.
         mlm_warmup: Share of the training in which the discriminator's encoder learns
             as a masked language model first.
@@ -310,6 +312,8 @@ class PretrainingSettings:
         _check("sampler.weak", self.sampler.weak, SAMPLERS)
         _check("sampler.strong", self.sampler.strong, SAMPLERS)
         _check("objective.name", self.objective.name, OBJECTIVES)
+        if self.objective.name == "electric" and self.objective.mask_replaced < 1:
+            raise ValueError(Errors.SE435(value=self.objective.mask_replaced))
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
         _check("training.parallel", self.training.parallel, PARALLEL)
         if self.training.parallel == "fsdp" and self.optimizer.name == "muon":
