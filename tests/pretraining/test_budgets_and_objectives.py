@@ -179,6 +179,7 @@ def test_disentangled_sharing_moves_the_generators_table_by_its_own_loss_alone(
         ("objective", "name", "bert"),
         ("training", "accumulate", 0),
         ("training", "keep", 0),
+        ("training", "parallel", "tensor"),
         ("training", "trackers", ["mlflow"]),
     ],
 )

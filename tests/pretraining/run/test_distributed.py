@@ -17,6 +17,7 @@ from thinc.api import Config
 
 from spacy_electra.pretraining.run.layout import checkpoint_of, checkpoints
 from spacy_electra.pretraining.run.meeting import fresh_store
+from spacy_electra.pretraining.run.sharding import Sharded
 from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.run.workers import Workers, own_device
 
@@ -26,9 +27,16 @@ distributed = pytest.mark.skipif(
     not torch.distributed.is_available(),
     reason="needs a torch with torch.distributed, which this one lacks",
 )
+DIVIDES = False
+if torch.distributed.is_available():
+    import torch.distributed.fsdp
+
+    DIVIDES = hasattr(torch.distributed.fsdp, "fully_shard")
+divides = pytest.mark.skipif(not DIVIDES, reason="needs torch 2.6 or later")
 
 # The command `pretrain --resume`, of which a worker dies at step 6 of the first try;
-# then, in the same processes, a run with divided weights.
+# then, in the same processes, a run with divided weights that stops after step 6 and is
+# taken up again.
 WORKER = """
 import json, os, signal, sys
 import torch
@@ -38,7 +46,7 @@ from spacy_electra.pretraining.run.workers import own_device, workers_from_envir
 from spacy_electra.pretraining.settings import PretrainingSettings
 
 torch.set_num_threads(1)
-config, settings = sys.argv[1:]
+config, divided = sys.argv[1:]
 first_try = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 take_step = Trainer.take_step
 
@@ -47,14 +55,28 @@ def take_step_or_die(trainer):
         os.kill(os.getpid(), signal.SIGKILL)
     return take_step(trainer)
 
+def stop_after_six(trainer):
+    if trainer.step == 6:
+        raise KeyboardInterrupt
+
 Trainer.take_step = take_step_or_die
 arguments = ["pretrain", config, "ddp", "--resume", "--device", "cpu"]
 app(arguments, standalone_mode=False)
 
+if not divided:
+    sys.exit()
 device = own_device("cpu")
 with workers_from_environment(device) as workers:
-    settings = PretrainingSettings.from_dict(json.loads(settings))
-    Trainer(settings, "fsdp", device, workers).train()
+    settings = PretrainingSettings.from_dict(json.loads(divided))
+    broken = Trainer(settings, "fsdp", device, workers)
+    try:
+        broken.train(on_step=stop_after_six)
+    except KeyboardInterrupt:
+        assert broken.step == 6
+    resumed = Trainer(settings, "fsdp", device, workers)
+    assert resumed.resume()
+    assert resumed.step == 4
+    resumed.train()
 """
 SECTIONS = {
     "training": {"max_steps": 8, "accumulate": 2, "trackers": [], "average": 0.9},
@@ -72,7 +94,7 @@ def runs(settings_for_module, tmp_path_factory):
     divided = {**SECTIONS, "training": {**SECTIONS["training"], "parallel": "fsdp"}}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc_per_node", "2", "--max_restarts", "1"]
-    settings = json.dumps(asdict(settings_for_module(**divided)))
+    settings = json.dumps(asdict(settings_for_module(**divided))) if DIVIDES else ""
     done = subprocess.run(
         [*launcher, "worker.py", str(folder / "one" / "config.cfg"), settings],
         capture_output=True,
@@ -120,6 +142,7 @@ def test_two_processes_one_of_which_is_killed_equal_one(runs):
 
 
 @distributed
+@divides
 def test_two_processes_that_divide_the_weights_equal_one(runs):
     folder, _ = runs
     assert_equal_runs(folder / "one", folder / "fsdp")
@@ -129,6 +152,7 @@ def test_two_processes_that_divide_the_weights_equal_one(runs):
 
 
 @distributed
+@divides
 def test_run_of_divided_weights_goes_on_alone(runs, settings_for, tmp_path):
     folder, _ = runs
     alone = Trainer(settings_for(**SECTIONS), tmp_path)
@@ -168,6 +192,19 @@ def test_processes_meet_in_a_store_that_dead_ones_have_written_to():
 def test_process_that_does_not_come_is_named():
     with pytest.raises(TimeoutError, match=r"\[1\]"):
         fresh_store(torch.distributed.HashStore(), 0, 2, patience=0.0)
+
+
+@distributed
+def test_torch_that_cannot_divide_weights_is_named(settings_for, tmp_path, monkeypatch):
+    monkeypatch.delattr("torch.distributed.fsdp.fully_shard", raising=False)
+    objective = Trainer(settings_for(), tmp_path).objective
+    with pytest.raises(ImportError, match=r"torch 2\.6 or later"):
+        Sharded(objective, 2)
+
+
+def test_muon_is_refused_where_weights_are_divided(settings_for):
+    with pytest.raises(ValueError, match="Muon has to see a matrix whole"):
+        settings_for(training={"parallel": "fsdp"}, optimizer={"name": "muon"})
 
 
 def test_batches_of_a_step_are_a_multiple_of_the_processes(settings_for, tmp_path):

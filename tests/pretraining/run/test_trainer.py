@@ -1,6 +1,7 @@
 """Runs of seconds: they learn, they resume exactly, they say what is wrong."""
 
 import csv
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,17 @@ from spacy_electra.tokenization import ElectraTokenizer
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
+
+SMALLEST = {
+    "num_hidden_layers": 1,
+    "hidden_size": 32,
+    "embedding_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
 
 
 def weights(trainer):
@@ -116,3 +128,26 @@ def test_bad_settings_are_named(config, parts):
         PretrainingSettings.from_dict(config)
     for part in parts:
         assert part in str(error.value)
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))),
+    reason="needs a C++ compiler, which torch.compile calls",
+)
+def test_compiled_layers_do_the_same(settings_for, tmp_path):
+    sections = {
+        "dropout": 0.0,
+        "model": {"discriminator": SMALLEST, "generator_fraction": 1.0},
+        "training": {"max_steps": 2},
+    }
+    plain = Trainer(settings_for(**sections), tmp_path / "plain")
+    plain.train()
+    sections["training"]["compile"] = True
+    compiled = Trainer(settings_for(**sections), tmp_path / "compiled")
+    layer = compiled.objective.discriminator.electra.encoder.layers[0]
+    assert layer.feed_forward._compiled_call_impl is not None
+    compiled.train()
+    for parameter, value in weights(plain).items():
+        torch.testing.assert_close(
+            weights(compiled)[parameter], value, atol=1e-5, rtol=1e-4
+        )
