@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -27,12 +28,12 @@ distributed = pytest.mark.skipif(
     not torch.distributed.is_available(),
     reason="needs a torch with torch.distributed, which this one lacks",
 )
+# From torch 2.6 on.
 DIVIDES = False
 if torch.distributed.is_available():
     import torch.distributed.fsdp
 
     DIVIDES = hasattr(torch.distributed.fsdp, "fully_shard")
-divides = pytest.mark.skipif(not DIVIDES, reason="needs torch 2.6 or later")
 
 # The command `pretrain --resume`, of which a worker dies at step 6 of the first try;
 # then, in the same processes, a run with divided weights that stops after step 6 and is
@@ -85,18 +86,13 @@ SECTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(settings_for_module, tmp_path_factory):
-    """Folder with the run "one" of one process, "ddp" and "fsdp" of two, and stderr."""
-    folder = tmp_path_factory.mktemp("runs")
-    Trainer(settings_for_module(**SECTIONS), folder / "one").train()
-    (folder / "worker.py").write_text(WORKER)
-    divided = {**SECTIONS, "training": {**SECTIONS["training"], "parallel": "fsdp"}}
+def launch(folder, config, divided):
+    """Run worker.py as two processes; what they and their launcher said."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc_per_node", "2", "--max_restarts", "1"]
-    settings = json.dumps(asdict(settings_for_module(**divided))) if DIVIDES else ""
+    (folder / "worker.py").write_text(WORKER)
     done = subprocess.run(
-        [*launcher, "worker.py", str(folder / "one" / "config.cfg"), settings],
+        [*launcher, "worker.py", str(config), divided],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -104,7 +100,7 @@ def runs(settings_for_module, tmp_path_factory):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert done.returncode == 0, done.stderr[-5000:]
-    return folder, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def rows_of(run):
@@ -134,35 +130,31 @@ def assert_equal_files(one, two):
 
 
 @distributed
-def test_two_processes_one_of_which_is_killed_equal_one(runs):
-    folder, said = runs
+def test_two_processes_equal_one(settings_for, tmp_path):
+    """One launch for all of it, since starting processes is most of the time."""
+    one = tmp_path / "one"
+    Trainer(settings_for(**SECTIONS), one).train()
+    divided = {**SECTIONS, "training": {**SECTIONS["training"], "parallel": "fsdp"}}
+    settings = json.dumps(asdict(settings_for(**divided))) if DIVIDES else ""
+    said = launch(tmp_path, one / "config.cfg", settings)
     assert "exitcode: -9" in said
     assert "Going on from step 4" in said
-    assert_equal_runs(folder / "one", folder / "ddp")
+    assert_equal_runs(one, tmp_path / "ddp")
+    if DIVIDES:
+        assert_equal_runs(one, tmp_path / "fsdp")
+        for whole in checkpoints(one):
+            # Optimizers and averages are in it as one process would have written them.
+            assert_equal_files(whole, tmp_path / "fsdp" / "checkpoints" / whole.name)
+        assert_goes_on_alone(settings_for(**SECTIONS), tmp_path / "fsdp", one)
 
 
-@distributed
-@divides
-def test_two_processes_that_divide_the_weights_equal_one(runs):
-    folder, _ = runs
-    assert_equal_runs(folder / "one", folder / "fsdp")
-    for whole in checkpoints(folder / "one"):
-        # Optimizers and averages are in it as one process would have written them.
-        assert_equal_files(whole, folder / "fsdp" / "checkpoints" / whole.name)
-
-
-@distributed
-@divides
-def test_run_of_divided_weights_goes_on_alone(runs, settings_for, tmp_path):
-    folder, _ = runs
-    alone = Trainer(settings_for(**SECTIONS), tmp_path)
-    half = checkpoint_of(tmp_path, 4)
-    half.parent.mkdir()
-    half.symlink_to(checkpoint_of(folder / "fsdp", 4))
+def assert_goes_on_alone(settings, divided, one):
+    shutil.rmtree(checkpoint_of(divided, 8))
+    alone = Trainer(settings, divided)
     assert alone.resume()
     assert alone.step == 4
     alone.train()
-    assert_equal_files(folder / "one" / "final", tmp_path / "final")
+    assert_equal_files(one / "final", divided / "final")
 
 
 @distributed
