@@ -18,13 +18,16 @@ from machine import write_result
 from spacy.tokens import Doc
 from wasabi import msg
 
+from spacy_electra.checkpoints import resolve_source
 from spacy_electra.pretraining.data.corpus import read_documents
 from spacy_electra.pretraining.figures.metrics import detection
+from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5
 FEWEST_WORDS = 8
 # A word's stand-in is drawn from the ranks this share above and below its own.
 RANK_SPREAD = 0.1
+MOST_PIECES = 3
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -71,6 +74,18 @@ class WordSwaps:
         return Doc(doc.vocab, words=words, spaces=spaces), swapped, known
 
 
+def auc_by_pieces(
+    probabilities: np.ndarray, truth: np.ndarray, sizes: np.ndarray
+) -> list[dict[str, float]]:
+    """AUC among words of one piece, of two and so on."""
+    rows = []
+    for size in range(1, MOST_PIECES + 1):
+        own = sizes == size
+        auc = detection(probabilities[own], truth[own], 0.5).auc
+        rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
+    return rows
+
+
 def main(
     held_out: Path = typer.Argument(..., help="Held-out documents, .jsonl or .txt"),
     corpus: Path = typer.Argument(..., help="Text to count words in"),
@@ -99,13 +114,16 @@ def main(
     nlp = spacy.blank("en")
     nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": model}}})
     docs = nlp.pipe(doc.text for doc, _, _ in cases)
-    scores, labels = [], []
+    tokenizer = ElectraTokenizer.from_pretrained(resolve_source(model))
+    scores, labels, sizes = [], [], []
     for scored, (doc, swapped, known) in zip(docs, cases, strict=True):
         by_start = {t.idx: t._.rtd_score for t in scored}
         values = np.array([by_start.get(t.idx, np.nan) for t in doc])
         judged = known & ~np.isnan(values)
         scores.append(values[judged])
         labels.append(swapped[judged])
+        words = [token.text for token, kept in zip(doc, judged, strict=True) if kept]
+        sizes += [len(ids) for ids in tokenizer.encode_ids(words)]
     probabilities, truth = np.concatenate(scores), np.concatenate(labels)
     rows = [
         {"threshold": t, **vars(detection(probabilities, truth, t))} for t in THRESHOLDS
@@ -113,8 +131,12 @@ def main(
     msg.divider(f"Swapped words, {model}: {len(cases)} sentences, {len(truth)} words")
     shown = [[f"{value:.3f}" for value in row.values()] for row in rows]
     msg.table(shown, header=list(rows[0]), divider=True)
+    by_pieces = auc_by_pieces(probabilities, truth, np.array(sizes))
+    for row in by_pieces:
+        msg.text("words of {pieces} pieces: {words:,}, AUC {auc:.3f}".format(**row))
     settings = {"model": model, "sentences": len(cases), "share": share, "seed": seed}
     settings |= {"words": len(truth), "auc": rows[0]["auc"]}
+    settings |= {"auc_by_pieces": by_pieces}
     msg.good(f"Wrote {write_result('rtd_detection', {**settings, 'thresholds': rows})}")
 
 
