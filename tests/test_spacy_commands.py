@@ -40,10 +40,7 @@ def refuse(*arguments, **settings):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import en_demo, spacy
-nlp = en_demo.load()
-doc = nlp({text!r})
-again = spacy.load("en_demo")(doc.text)
-assert [t.tag_ for t in doc] == [t.tag_ for t in again]
+doc = spacy.load("en_demo")({text!r})
 print(json.dumps({{
     "where": en_demo.__file__,
     "tags": [t.tag_ for t in doc],
