@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from ...checkpoints import resolve_source
 from ...checkpoints.names import from_hugging_face
-from ...checkpoints.reading import check_shapes, read_tensors
+from ...checkpoints.reading import check_shapes, read_config, read_tensors
 from ...errors import Errors, Warnings
 from ...models import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
-from ...models.config import CONFIG_NAME
 from ...tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
 from ..run.opening import pair_folders
 from .vocabulary_exchange import exchange_rows, exchange_sources
@@ -30,9 +27,6 @@ _SHAPE = (
     "intermediate_size",
     "position_embedding_type",
 )
-# BERT's encoder under ELECTRA's names; its heads are of another kind.
-_BERT_PREFIX, _ELECTRA_PREFIX = "bert.", "electra."
-_BERT_HEADS = ("cls.", "bert.pooler.", "pooler.")
 
 
 def start_from(
@@ -75,21 +69,8 @@ def start_from(
 
 
 def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
-    file = folder / CONFIG_NAME
-    if not file.exists():
-        raise FileNotFoundError(Errors.SE200(folder=folder, names=CONFIG_NAME))
-    values = json.loads(file.read_text(encoding="utf8"))
-    is_bert = values.get("model_type") == "bert"
-    if is_bert:
-        values["embedding_size"] = values["hidden_size"]
-    elif values.get("model_type", "electra") != "electra":
-        kind = values["model_type"]
-        raise ValueError(Errors.SE201(folder=folder, kind=kind))
-    _check_shape(ElectraConfig.from_dict(values), network.config, folder)
-    tensors = read_tensors(folder)
-    if is_bert:
-        tensors = _from_bert(tensors)
-    found, _ = from_hugging_face(tensors, type(network).__name__)
+    _check_shape(read_config(folder), network.config, folder)
+    found, _ = from_hugging_face(read_tensors(folder), type(network).__name__)
     _exchange_vocabulary(found, folder, tokenizer)
     expected = network.state_dict()
     for name, tensor in found.items():
@@ -108,14 +89,6 @@ def _check_shape(found: ElectraConfig, expected: ElectraConfig, folder: Path) ->
             raise ValueError(
                 Errors.SE422(folder=folder, name=name, found=theirs, expected=ours)
             )
-
-
-def _from_bert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        _ELECTRA_PREFIX + name.removeprefix(_BERT_PREFIX): tensor
-        for name, tensor in tensors.items()
-        if not name.startswith(_BERT_HEADS)
-    }
 
 
 def _exchange_vocabulary(
