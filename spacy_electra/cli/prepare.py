@@ -10,6 +10,7 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
+from ..checkpoints import resolve_source
 from ..pretraining.data.corpus import corpus_files
 from ..pretraining.data.preparation import Prepared, prepare_corpus
 from ..tokenization.wordpiece import ElectraTokenizer
@@ -19,7 +20,9 @@ _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"
 
 def prepare(
     corpus: str = typer.Argument(..., help=f"File, folder or glob: {_FORMATS}"),
-    tokenizer: Path = typer.Argument(..., help="Folder of the tokenizer"),
+    tokenizer: str = typer.Argument(
+        ..., help="Folder of the tokenizer, or a source directory, bundled name, hub id"
+    ),
     output: Path = typer.Argument(..., help="Folder for the tokenized corpus"),
     held_out_every: int = typer.Option(
         1000, help="Keep each such document apart for evaluation"
@@ -37,7 +40,7 @@ def prepare(
     with tqdm(total=size, unit="B", unit_scale=True, desc="Reading") as bar:
         prepared = prepare_corpus(
             corpus,
-            ElectraTokenizer.from_pretrained(tokenizer),
+            ElectraTokenizer.from_pretrained(resolve_source(tokenizer)),
             output,
             held_out_every=held_out_every,
             workers=workers or _usual_workers(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .meeting import fresh_store
+
+_GPU_ID = re.compile(r"-1|\d+")
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,13 @@ def own_device(name: str) -> torch.device:
 
     Args:
         name: As torch has it, or "auto" for a GPU where there is one. Of "cuda" without
-            a number it is the one with this process's number on the machine.
+            a number it is the one with this process's number on the machine. A number
+            alone is what spaCy's commands call the GPU's id, -1 for the CPU.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if _GPU_ID.fullmatch(name):
+        name = f"cuda:{name}" if int(name) >= 0 else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

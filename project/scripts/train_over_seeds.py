@@ -1,0 +1,62 @@
+"""Fine-tune an encoder several times with `spacy train`, and gather the scores."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import srsly
+import typer
+from spacy.cli._util import parse_config_overrides
+from spacy.cli.evaluate import evaluate
+from spacy.cli.train import train
+from wasabi import msg
+
+
+def main(
+    ctx: typer.Context,
+    config: Path = typer.Argument(..., help="Config of `spacy train`", exists=True),
+    output: Path = typer.Argument(..., help="Folder for the pipelines"),
+    test: Path = typer.Argument(..., help="To measure on", exists=True),
+    metrics: Path = typer.Argument(..., help="JSON file to write"),
+    seeds: str = typer.Option("0,1,2", help="Seeds, one training each"),
+    score: str = typer.Option("cats_macro_auc", help="The score to gather"),
+    gpu_id: int = typer.Option(-1, help="GPU, or -1 for the CPU"),
+) -> None:
+    """Train with each seed; any setting of the config can be given, too."""
+    overrides = parse_config_overrides(ctx.args)
+    scores = []
+    for seed in map(int, seeds.split(",")):
+        folder = output / f"seed_{seed}"
+        train(
+            config,
+            folder,
+            use_gpu=gpu_id,
+            overrides={**overrides, "system.seed": seed},
+        )
+        result = evaluate(
+            str(folder / "model-best"), test, use_gpu=gpu_id, silent=True
+        )
+        scores.append(result[score])
+        msg.good(f"Seed {seed}: {score} {scores[-1]:.4f}")
+    srsly.write_json(metrics, summary(score, scores))
+
+
+def summary(score: str, values: list[float]) -> dict[str, object]:
+    """Values, their mean and their standard deviation (of the sample)."""
+    return {
+        "score": score,
+        "values": values,
+        "mean": statistics.fmean(values),
+        "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+    }
+
+
+app = typer.Typer(add_completion=False)
+# The config's settings are options too, and typer does not know them.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    main
+)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,49 @@
+"""Gather figures and pictures in one Markdown file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import srsly
+import typer
+from wasabi import msg
+
+
+def main(
+    output: Path = typer.Argument(..., help="Markdown file to write"),
+    files: list[Path] = typer.Argument(..., help="JSON files with figures; pictures"),
+    title: str = typer.Option("Report", help="Heading"),
+) -> None:
+    """Write a section for each file."""
+    parts = [f"# {title}"]
+    for file in files:
+        parts.append(f"## {file.stem}")
+        if file.suffix == ".json":
+            parts.append(figures(srsly.read_json(file)))
+        else:
+            parts.append(f"![{file.stem}]({os.path.relpath(file, output.parent)})")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("\n\n".join(parts) + "\n", encoding="utf8")
+    msg.good(f"Wrote {output}")
+
+
+def figures(values: dict[str, Any]) -> str:
+    """A table of the numbers among some values, nested names joined by commas."""
+    rows = [f"| {name} | {number:.4g} |" for name, number in numbers(values)]
+    return "\n".join(["| figure | value |", "|---|---|", *rows])
+
+
+def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Each number with its full name."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{prefix}{name}, ")
+        elif isinstance(value, int | float):
+            yield prefix + name, value
+
+
+if __name__ == "__main__":
+    typer.run(main)
