@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint project clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m spacy electra demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+# Every workflow of the spaCy project, with small budgets.
+project: $(INSTALLED)
+	$(BIN)/python -m spacy project run all project
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

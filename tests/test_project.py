@@ -1,21 +1,56 @@
-"""The project's parts fit together; its demo is run by hand and in CI."""
+"""The project's parts fit together, and its scripts do what they say.
+
+All of it runs by `make project`, which CI does.
+"""
 
 import importlib.util
+import itertools
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
+from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+import spacy
 import srsly
+from spacy.cli.package import package
+from spacy.tokens import DocBin
+from spacy.util import load_config
+from weasel.cli.document import project_document
+from weasel.cli.run import check_rerun, project_run
+from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
+from spacy_electra.pretraining.metrics import detection
 from spacy_electra.pretraining.settings import PretrainingSettings
+from spacy_electra.pretraining.workers import own_device
 
 PROJECT = Path(__file__).parents[1] / "project"
 
 
 @pytest.fixture(scope="module")
-def project():
-    return srsly.read_yaml(PROJECT / "project.yml")
+def copy(tmp_path_factory):
+    """A copy of the project beside a copy of the configs, with no results in it."""
+    root = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(PROJECT.parent / "configs", root / "configs")
+    for name in ("configs", "scripts"):
+        shutil.copytree(PROJECT / name, root / "project" / name)
+    for name in ("project.yml", "README.md"):
+        shutil.copy(PROJECT / name, root / "project" / name)
+    return root / "project"
+
+
+@pytest.fixture(scope="module", params=["full", "small"])
+def project(request, copy):
+    """The project with its variables put in, and as `all` puts them."""
+    plain = srsly.read_yaml(copy / "project.yml")
+    small = shlex.split(plain["vars"]["small"]) if request.param == "small" else []
+    return load_project_config(copy, overrides=parse_config_overrides(small))
 
 
 def script(name):
@@ -25,28 +60,290 @@ def script(name):
     return module
 
 
+def run_script(name, *arguments):
+    command = [sys.executable, PROJECT / f"scripts/{name}.py", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def options(words):
+    """The settings of a config among the words of a command, by name."""
+    pairs = itertools.pairwise(words)
+    return {n[2:]: v for n, v in pairs if re.fullmatch(r"--[a-z]\w*\.[\w.]+", n)}
+
+
 def test_workflows_are_made_of_commands(project):
     names = [command["name"] for command in project["commands"]]
     assert len(set(names)) == len(names)
     assert {name for flow in project["workflows"].values() for name in flow} == set(
         names
     )
+    workflows = "demo pretrain finetune errors adapt package all"
+    assert set(project["workflows"]) == set(workflows.split())
 
 
-def test_what_a_command_needs_is_there_or_made_before(project):
+def test_all_runs_every_other_workflow(project):
+    scripts = [c["script"][0] for c in project["commands"] if "all-" in c["name"]]
+    run = [re.search(r"project run (\w+) \.", line) for line in scripts]
+    assert {match[1] for match in run if match} == set(project["workflows"]) - {"all"}
+
+
+def test_what_a_command_needs_is_there_or_made_before(project, copy):
     commands = {command["name"]: command for command in project["commands"]}
-    for flow in project["workflows"].values():
-        made = {"${vars.corpus}", "${vars.test}"}
+    for name, flow in project["workflows"].items():
+        made = set()
+        if name == "all":
+            # What the workflows that it runs have made.
+            made = {o for c in commands.values() for o in c["outputs"]}
         for name in flow:
             for needed in commands[name].get("deps", []):
-                path = needed.replace("${vars.config}", project["vars"]["config"])
-                assert needed in made or (PROJECT / path).exists(), (name, needed)
+                assert needed in made or (copy / needed).exists(), (name, needed)
             made.update(commands[name]["outputs"])
 
 
-def test_configs_are_whole(project):
-    for file in [*PROJECT.glob("configs/*.cfg"), PROJECT / project["vars"]["config"]]:
+def test_what_a_script_names_is_declared(project, copy):
+    for command in project["commands"]:
+        declared = {*command.get("deps", []), *command["outputs"]}
+        for line in command["script"]:
+            words = shlex.split(line)
+            assert words[0] == "python"
+            if words[1].startswith("scripts/"):
+                assert words[1] in declared
+            for word in words:
+                if word.endswith(".cfg"):
+                    assert (copy / word).is_file() and word in declared
+    used = "".join(line for c in project["commands"] for line in c["script"])
+    for file in (copy / "scripts").glob("*.py"):
+        assert f"scripts/{file.name}" in used
+
+
+def test_settings_that_commands_give_are_settings_of_their_configs(project, copy):
+    found = 0
+    for command in project["commands"]:
+        for line in command["script"]:
+            words = shlex.split(line)
+            configs = [word for word in words if word.endswith(".cfg")]
+            if not configs:
+                continue
+            overrides = parse_config_overrides(
+                [part for n, v in options(words).items() for part in (f"--{n}", v)]
+            )
+            if "pretrain" in words:
+                PretrainingSettings.from_file(copy / configs[0], overrides)
+            else:
+                config = load_config(copy / configs[0])
+                for name in overrides:
+                    section = config
+                    for part in name.split("."):
+                        assert part in section, (command["name"], name)
+                        section = section[part]
+            found += 1
+    assert found == 8
+
+
+def test_configs_are_whole():
+    for file in PROJECT.glob("configs/*.cfg"):
         PretrainingSettings.from_file(file)
+
+
+def test_assets_have_public_addresses_of_one_commit_and_checksums(project):
+    for asset in project["assets"]:
+        address = urlparse(asset["url"])
+        assert (address.scheme, address.netloc) == (
+            "https",
+            "raw.githubusercontent.com",
+        )
+        assert re.fullmatch(r"[0-9a-f]{8,40}", address.path.split("/")[3])
+        assert re.fullmatch(r"[0-9a-f]{32}", asset["checksum"])
+        assert Path(asset["dest"]).name == Path(address.path).name
+        assert asset["description"]
+    commands = {command["name"]: command for command in project["commands"]}
+    dests = [asset["dest"] for asset in project["assets"]]
+    assert commands["assets"]["outputs"] == dests
+
+
+def test_checksums_are_those_of_the_data(project, shared_data):
+    for asset in project["assets"]:
+        file = shared_data / Path(asset["dest"]).relative_to("assets")
+        assert get_checksum(file) == asset["checksum"]
+
+
+def test_readme_is_what_spacy_writes(copy):
+    before = (copy / "README.md").read_text("utf8")
+    project_document(copy, copy / "README.md")
+    assert (copy / "README.md").read_text("utf8") == before
+
+
+def test_a_command_that_has_run_is_not_run_again(copy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT.parent), *sys.path]))
+    commands = {c["name"]: c for c in load_project_config(copy)["commands"]}
+    assert check_rerun(copy, commands["demo-corpus"])
+    project_run(copy, "demo-corpus", capture=True)
+    monkeypatch.chdir(copy)
+    assert not check_rerun(copy, commands["demo-corpus"])
+    (copy / "corpus/demo/test.txt").write_text("Something else.")
+    assert check_rerun(copy, commands["demo-corpus"])
+
+
+@pytest.mark.parametrize(
+    "name, device", [("-1", "cpu"), ("0", "cuda:0"), ("cpu", "cpu")]
+)
+def test_a_device_is_named_as_spacy_names_it(name, device):
+    assert str(own_device(name)) == device
+
+
+def test_assets_at_hand_are_copied_unless_they_are_others(tmp_path):
+    place = script("place_assets")
+    (tmp_path / "data/texts").mkdir(parents=True)
+    for name in ("right", "wrong", "there"):
+        (tmp_path / f"data/texts/{name}").write_text(name)
+    (tmp_path / "assets/texts").mkdir(parents=True)
+    (tmp_path / "assets/texts/there").write_text("there")
+    checksum = {
+        "right": get_checksum(tmp_path / "data/texts/right"),
+        "wrong": "0" * 32,
+        "there": get_checksum(tmp_path / "data/texts/there"),
+        "missing": "0" * 32,
+    }
+    assets = [{"dest": f"assets/texts/{n}", "checksum": c} for n, c in checksum.items()]
+    assert place.copy_assets(assets, tmp_path / "data", tmp_path) == 1
+    in_place = [place.is_in_place(asset, tmp_path) for asset in assets]
+    assert in_place == [True, False, True, False]
+    assert not (tmp_path / "assets/texts/wrong").exists()
+
+
+def test_columns_become_entities(tmp_path):
+    (tmp_path / "a.conll").write_text("In\tO\nNew\tB-place\nYork\tI-place\n\t\nNo\tO\n")
+    run_script(
+        "convert_columns",
+        tmp_path / "a.conll",
+        tmp_path / "a.spacy",
+        "--kind",
+        "entities",
+    )
+    docs = list(
+        DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab)
+    )
+    assert [doc.text.strip() for doc in docs] == ["In New York", "No"]
+    assert [[(e.text, e.label_) for e in d.ents] for d in docs] == [
+        [("New York", "place")],
+        [],
+    ]
+
+
+def test_columns_become_errors_in_three_parts(tmp_path):
+    sentences = [f"He\tc\ngo{n}\ti\nhome\tc" for n in range(20)]
+    twice = [*sentences, sentences[1]]
+    (tmp_path / "a.tsv").write_text("\n\n".join(twice) + "\n")
+    out = tmp_path / "out"
+    run_script(
+        "convert_columns", tmp_path / "a.tsv", out, "--kind", "errors", "--split"
+    )
+    vocab = spacy.blank("en").vocab
+    parts = {
+        name: list(DocBin().from_disk(out / f"{name}.spacy").get_docs(vocab))
+        for name in ("train", "dev", "test")
+    }
+    assert {name: len(docs) for name, docs in parts.items()} == {
+        "train": 14,
+        "dev": 2,
+        "test": 4,
+    }
+    texts = [doc.text for docs in parts.values() for doc in docs]
+    assert len(set(texts)) == 20
+    for docs in parts.values():
+        for doc in docs:
+            assert [span.start for span in doc.spans["rtd"]] == [1]
+
+
+def test_questions_of_the_test_are_not_learned_from():
+    cooking = script("convert_cooking")
+    learn = [{"text": str(number)} for number in range(30)]
+    parts = cooking.split(learn, [*learn[20:], {"text": "new"}])
+    held = {row["text"] for row in parts["test"]}
+    assert len(held) == 11
+    kept = [row["text"] for name in ("train", "dev") for row in parts[name]]
+    assert sorted(kept, key=int) == [str(number) for number in range(20)]
+    assert [row["text"] for row in parts["dev"]] == ["0", "10"]
+
+
+def test_html_goes_and_paragraphs_stay():
+    plain = script("convert_cooking").plain_text
+    text = "Is it <em>safe</em>?\n<p>5 &lt; 6 &amp; so  on</p>\n<hr/>\n"
+    assert plain(text) == "Is it safe ?\n5 < 6 & so on"
+
+
+def test_reviews_are_unpacked_and_some_held_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("movie_reviews/README", "About")
+        for number in range(40):
+            file.writestr(
+                f"movie_reviews/neg/cv{number:03}_1.txt", f"review {number}\n"
+            )
+    out = tmp_path / "train.jsonl", tmp_path / "held_out.jsonl"
+    run_script("unpack_reviews", tmp_path / "a.zip", *out)
+    train, held_out = ([row["text"] for row in srsly.read_jsonl(file)] for file in out)
+    assert held_out == ["review 0", "review 20"]
+    assert len(train) == 38 and not set(train) & set(held_out)
+
+
+def test_best_threshold_is_best():
+    compare = script("compare_errors")
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        labels = random.random(60) < 0.3
+        scores = np.round(0.3 * labels + random.random(60), 1)
+        best = compare.best_threshold(scores, labels)
+        reached = detection(scores, labels, best).f05
+        others = [detection(scores, labels, value).f05 for value in np.unique(scores)]
+        assert reached == pytest.approx(max(others))
+
+
+def test_differences_are_taken_seed_by_seed():
+    gained = script("compare_seeds").difference([0.5, 0.6, 0.7], [0.6, 0.6, 0.9])
+    assert gained["values"] == pytest.approx([0.1, 0.0, 0.2])
+    assert gained["mean"] == pytest.approx(0.1)
+    assert gained["standard_error"] == pytest.approx(0.1 / 3**0.5)
+
+
+def test_report_has_figures_and_pictures(tmp_path):
+    values = {"auc": 0.75, "name": "x", "tag": {"NN": {"p": 1.0}}, "none": None}
+    srsly.write_json(tmp_path / "figures.json", values)
+    files = (tmp_path / "figures.json", tmp_path / "curves.png")
+    run_script("write_report", tmp_path / "report.md", *files, "--title", "Title")
+    report = (tmp_path / "report.md").read_text("utf8")
+    assert report.startswith("# Title")
+    assert "| auc | 0.75 |" in report and "| tag, NN, p | 1 |" in report
+    assert "![curves](curves.png)" in report and "name" not in report
+
+
+def test_a_wheel_of_a_pipeline_installs_and_runs(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "pipeline")
+    package(
+        tmp_path / "pipeline",
+        tmp_path,
+        name="tried",
+        version="0.1.0",
+        create_sdist=False,
+        require_parent=True,
+    )
+    wheel = [sys.executable, "-m", "pip", "wheel", tmp_path / "en_tried-0.1.0"]
+    wheel += ["--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*wheel, "--wheel-dir", tmp_path], check=True, capture_output=True)
+    file = tmp_path / "en_tried-0.1.0-py3-none-any.whl"
+    metrics = tmp_path / "package.json"
+    main = script("try_package").main
+    main(file, tmp_path / "pipeline", metrics)
+    requirements = srsly.read_json(metrics)["requirements"]
+    assert [name for name in requirements if name.startswith("spacy")]
+    # One that says something else is no copy of it.
+    nlp.get_pipe("sentencizer").punct_chars = {"n't"}
+    nlp.to_disk(tmp_path / "other")
+    with pytest.raises(SystemExit):
+        main(file, tmp_path / "other", metrics)
 
 
 def test_sentences_of_the_grammar_agree():

@@ -21,7 +21,11 @@ def main(
     gained = difference(first["values"], second["values"])
     srsly.write_json(metrics, {"before": first, "after": second, "difference": gained})
     rows = [
-        (name, *(f"{v:+.4f}" if sign else f"{v:.4f}" for v in row["values"]), shown(row))
+        (
+            name,
+            *(f"{v:+.4f}" if sign else f"{v:.4f}" for v in row["values"]),
+            shown(row),
+        )
         for name, row, sign in (
             ("as it was", first, False),
             ("adapted", second, False),

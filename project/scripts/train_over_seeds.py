@@ -8,8 +8,9 @@ from pathlib import Path
 import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
-from spacy.cli.evaluate import evaluate
 from spacy.cli.train import train
+from spacy.training import Corpus
+from spacy.util import load_model
 from wasabi import msg
 
 
@@ -21,6 +22,7 @@ def main(
     metrics: Path = typer.Argument(..., help="JSON file to write"),
     seeds: str = typer.Option("0,1,2", help="Seeds, one training each"),
     score: str = typer.Option("cats_macro_auc", help="The score to gather"),
+    limit: int = typer.Option(0, help="Most documents to measure on; 0 for all"),
     gpu_id: int = typer.Option(-1, help="GPU, or -1 for the CPU"),
 ) -> None:
     """Train with each seed; any setting of the config can be given, too."""
@@ -34,10 +36,8 @@ def main(
             use_gpu=gpu_id,
             overrides={**overrides, "system.seed": seed},
         )
-        result = evaluate(
-            str(folder / "model-best"), test, use_gpu=gpu_id, silent=True
-        )
-        scores.append(result[score])
+        nlp = load_model(folder / "model-best")
+        scores.append(nlp.evaluate(list(Corpus(test, limit=limit)(nlp)))[score])
         msg.good(f"Seed {seed}: {score} {scores[-1]:.4f}")
     srsly.write_json(metrics, summary(score, scores))
 
@@ -54,9 +54,9 @@ def summary(score: str, values: list[float]) -> dict[str, object]:
 
 app = typer.Typer(add_completion=False)
 # The config's settings are options too, and typer does not know them.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    main
-)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(main)
 
 if __name__ == "__main__":
     app()

@@ -87,7 +87,6 @@ def make_environment(folder: Path) -> str:
     venv.create(folder, with_pip=False)
     scripts = "Scripts" if os.name == "nt" else "bin"
     python = folder / scripts / Path(sys.executable).name
-    where = [sys.executable, python]
     own = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True,
@@ -97,7 +96,7 @@ def make_environment(folder: Path) -> str:
     parents = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     lines = [f"import site; site.addsitedir({parent!r})" for parent in sorted(parents)]
     Path(own, "parent.pth").write_text("\n".join(lines) + "\n", encoding="utf8")
-    return str(where[1])
+    return str(python)
 
 
 def install(python: str, wheel: Path) -> None:
