@@ -215,13 +215,9 @@ def test_assets_at_hand_are_copied_unless_they_are_others(tmp_path):
 
 def test_columns_become_entities(tmp_path):
     (tmp_path / "a.conll").write_text("In\tO\nNew\tB-place\nYork\tI-place\n\t\nNo\tO\n")
-    run_script(
-        "convert_columns",
-        tmp_path / "a.conll",
-        tmp_path / "a.spacy",
-        "--kind",
-        "entities",
-    )
+    convert = script("convert_columns")
+    kind = convert.Kind.entities
+    convert.main(tmp_path / "a.conll", tmp_path / "a.spacy", kind, "en", False)
     docs = list(
         DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab)
     )
@@ -237,9 +233,8 @@ def test_columns_become_errors_in_three_parts(tmp_path):
     twice = [*sentences, sentences[1]]
     (tmp_path / "a.tsv").write_text("\n\n".join(twice) + "\n")
     out = tmp_path / "out"
-    run_script(
-        "convert_columns", tmp_path / "a.tsv", out, "--kind", "errors", "--split"
-    )
+    convert = script("convert_columns")
+    convert.main(tmp_path / "a.tsv", out, convert.Kind.errors, "en", True)
     vocab = spacy.blank("en").vocab
     parts = {
         name: list(DocBin().from_disk(out / f"{name}.spacy").get_docs(vocab))
