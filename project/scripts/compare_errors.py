@@ -20,7 +20,7 @@ from thinc.api import require_gpu
 from wasabi import msg
 
 from spacy_electra.pipeline.rtd_scorer import gold_labels
-from spacy_electra.pretraining.metrics import detection
+from spacy_electra.pretraining.figures.metrics import detection
 
 SPANS_KEY = "rtd"
 DEFAULT_THRESHOLD = 0.5
