@@ -27,8 +27,8 @@ from weasel.cli.run import check_rerun, project_run
 from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
 from spacy_electra.pretraining.figures.metrics import detection
-from spacy_electra.pretraining.settings import PretrainingSettings
 from spacy_electra.pretraining.run.workers import own_device
+from spacy_electra.pretraining.settings import PretrainingSettings
 
 PROJECT = Path(__file__).parents[1] / "project"
 
