@@ -50,7 +50,7 @@ def main(
         on_dev, on_test = judge(nlp, dev), judge(nlp, test)
         best = best_threshold(*on_dev)
         figures[name] = figures_at(on_test, DEFAULT_THRESHOLD)
-        figures[f"{name}, threshold of the development set"] = figures_at(on_test, best)
+        figures[f"{name}, threshold of dev"] = figures_at(on_test, best)
         labels = on_test[1]
     figures["every word marked"] = figures_at((np.ones(len(labels)), labels), 0.5)
     srsly.write_json(metrics, figures)
