@@ -213,6 +213,17 @@ def test_assets_at_hand_are_copied_unless_they_are_others(tmp_path):
     assert not (tmp_path / "assets/texts/wrong").exists()
 
 
+def test_an_asset_that_is_nowhere_is_named(tmp_path, capsys):
+    place = script("place_assets")
+    asset = {"dest": "assets/texts/a.txt", "checksum": "0" * 32}
+    # An address on this machine, so that no connection is opened.
+    asset["url"] = str(tmp_path / "nowhere.txt")
+    srsly.write_yaml(tmp_path / "project.yml", {"assets": [asset]})
+    with pytest.raises(SystemExit):
+        place.main(tmp_path / "data", tmp_path)
+    assert "assets/texts/a.txt" in capsys.readouterr().out.split("checksum")[-1]
+
+
 def test_columns_become_entities(tmp_path):
     (tmp_path / "a.conll").write_text("In\tO\nNew\tB-place\nYork\tI-place\n\t\nNo\tO\n")
     convert = script("convert_columns")

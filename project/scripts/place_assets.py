@@ -26,7 +26,10 @@ def main(
     assets = load_project_config(project)["assets"]
     copied = copy_assets(assets, data, project)
     msg.info(f"Copied {copied} of {len(assets)} assets from {data}")
-    project_assets(project)
+    try:
+        project_assets(project)
+    except (OSError, RuntimeError) as error:
+        msg.warn("Download failed", str(error))
     wrong = [a["dest"] for a in assets if not is_in_place(a, project)]
     if wrong:
         msg.fail("Not in place, or with another checksum", ", ".join(wrong), exits=1)
