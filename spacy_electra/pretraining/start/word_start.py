@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,6 +55,8 @@ def word_vectors(
     # All that mutual information is positive: a direction common to all pieces would
     # tell nothing apart.
     vectors = left[:, :width] * values[:width].sqrt()
+    # There are no more directions than pieces.
+    vectors = F.pad(vectors, (0, width - vectors.shape[1]))
     present = matrix.any(dim=1)
     vectors = vectors - vectors[present].mean(0)
     scale = vectors.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)

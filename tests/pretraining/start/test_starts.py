@@ -9,7 +9,7 @@ from spacy_electra.pretraining.start.local_start import (
     WORD_DEVIATION,
     apply_local_start,
 )
-from spacy_electra.pretraining.start.word_start import word_vectors
+from spacy_electra.pretraining.start.word_start import WORD_DEVIATION, word_vectors
 
 
 def first_layer_attention(width, embedding, heads, offsets, length=64):
@@ -71,6 +71,14 @@ def test_word_vectors_of_like_contexts_are_alike():
     present = vectors[1:20].square().mean(1).sqrt()
     torch.testing.assert_close(present, torch.full((19,), WORD_DEVIATION))
     assert not vectors[35:].any()
+
+
+def test_word_vectors_may_be_wider_than_the_vocabulary():
+    ids = np.random.default_rng(0).integers(0, 12, 500).astype(np.uint16)
+    vectors = word_vectors(ids, 12, 32)
+    assert vectors.shape == (12, 32)
+    deviation = vectors.square().mean(1).sqrt()
+    torch.testing.assert_close(deviation, torch.full((12,), WORD_DEVIATION))
 
 
 def test_word_vectors_are_a_function_of_the_corpus_and_seed():
