@@ -470,7 +470,9 @@ def report(bench: Bench, seeds: list[int], picture: Path | None) -> None:
     }
     runs = [record for found in records.values() for record in found]
     if runs:
-        file = write_result("objectives", {"settings": settings, "runs": runs})
+        file = write_result(
+            f"objectives_{bench.tokens}", {"settings": settings, "runs": runs}
+        )
         msg.good(f"Wrote {file}")
     if picture is not None:
         draw_starts(records, bench, picture)
