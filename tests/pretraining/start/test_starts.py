@@ -9,7 +9,7 @@ from spacy_electra.pretraining.start.local_start import (
     WORD_DEVIATION,
     apply_local_start,
 )
-from spacy_electra.pretraining.start.word_start import WORD_DEVIATION, word_vectors
+from spacy_electra.pretraining.start.word_start import word_vectors
 
 
 def first_layer_attention(width, embedding, heads, offsets, length=64):
