@@ -315,6 +315,7 @@ def test_differences_are_taken_seed_by_seed():
 
 def test_report_has_figures_and_pictures(tmp_path):
     values = {"auc": 0.75, "name": "x", "tag": {"NN": {"p": 1.0}}, "none": None}
+    values["ents_per_type"] = {"place": {"p": 0.5}}
     srsly.write_json(tmp_path / "figures.json", values)
     files = (tmp_path / "figures.json", tmp_path / "curves.png")
     run_script("write_report", tmp_path / "report.md", *files, "--title", "Title")
@@ -322,6 +323,7 @@ def test_report_has_figures_and_pictures(tmp_path):
     assert report.startswith("# Title")
     assert "| auc | 0.75 |" in report and "| tag, NN, p | 1 |" in report
     assert "![curves](curves.png)" in report and "name" not in report
+    assert "place" not in report
 
 
 def test_a_wheel_of_a_pipeline_installs_and_runs(tmp_path):

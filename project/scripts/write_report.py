@@ -11,6 +11,8 @@ import srsly
 import typer
 from wasabi import msg
 
+BY_LABEL = ("_per_type", "_per_feat")
+
 
 def main(
     output: Path = typer.Argument(..., help="Markdown file to write"),
@@ -37,8 +39,10 @@ def figures(values: dict[str, Any]) -> str:
 
 
 def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Each number with its full name."""
+    """Each number with its full name, but for those of single labels."""
     for name, value in values.items():
+        if name.endswith(BY_LABEL):
+            continue
         if isinstance(value, dict):
             yield from numbers(value, f"{prefix}{name}, ")
         elif isinstance(value, int | float):
