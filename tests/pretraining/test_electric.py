@@ -157,8 +157,9 @@ def test_it_learns_and_is_exported(settings_for, tmp_path):
     )
     rows = []
     final = Trainer(settings, tmp_path / "run").train(report=rows.append)
-    # Runs with other vocabularies ended at 0.69 and 0.72; chance is 0.5. An energy says how likely a piece
-    # is, and some of the originals are unlikely, so it can't be near 1 as with "rtd".
+    # Runs with other vocabularies ended at 0.69 and 0.72; chance is 0.5. An energy says
+    # how likely a piece is, and some of the originals are unlikely, so it can't be near
+    # 1 as with "rtd".
     assert rows[-1]["auc_unigram"] > 0.6
     export_run(tmp_path / "run", tmp_path / "source", dtype="fp32")
     exported = ElectraForPreTraining.from_pretrained(tmp_path / "source")
