@@ -2,7 +2,7 @@
 
 Encoders of one shape learn by each objective, on the same number of pieces and, for the
 masked language model, on as many as the time of `rtd` allows; then each of them is put
-to use: a tagger on EWT, frozen and not, and a classifier of cooking questions. The same
+to use: a tagger on EWT, frozen and not, and a classifier of cooking questions, frozen. The same
 runs show what the local start is worth, as a picture of losses over pieces.
 
     python benchmarks/objectives.py corpus/shards ../shared/data
@@ -442,7 +442,14 @@ def draw_starts(records: dict[str, list[Record]], bench: Bench, picture: Path) -
     shares = counts[counts > 0] / counts.sum()
     entropy = -float((shares * np.log(shares)).sum())
     axes.axhline(entropy, color="grey", linewidth=0.8, linestyle=":")
-    axes.annotate("entropy of single pieces", (0, entropy), va="bottom", color="grey")
+    axes.text(
+        0.01,
+        entropy,
+        "entropy of single pieces",
+        transform=axes.get_yaxis_transform(),
+        va="bottom",
+        color="grey",
+    )
     axes.set(xlabel="million pieces", ylabel="MLM loss, held out (nats)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
