@@ -443,10 +443,11 @@ def draw_starts(records: dict[str, list[Record]], bench: Bench, picture: Path) -
     entropy = -float((shares * np.log(shares)).sum())
     axes.axhline(entropy, color="grey", linewidth=0.8, linestyle=":")
     axes.text(
-        0.01,
+        0.99,
         entropy,
         "entropy of single pieces",
         transform=axes.get_yaxis_transform(),
+        ha="right",
         va="bottom",
         color="grey",
     )
