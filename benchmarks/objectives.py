@@ -2,8 +2,8 @@
 
 Encoders of one shape learn by each objective, on the same number of pieces and, for the
 masked language model, on as many as the time of `rtd` allows; then each of them is put
-to use: a tagger on EWT, frozen and not, and a classifier of cooking questions, frozen. The same
-runs show what the local start is worth, as a picture of losses over pieces.
+to use: a tagger on EWT, frozen and not, and a linear classifier of cooking questions.
+The same runs show what the local start is worth, as a picture of losses over pieces.
 
     python benchmarks/objectives.py corpus/shards ../shared/data
 
