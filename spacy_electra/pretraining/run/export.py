@@ -44,6 +44,9 @@ def export_run(
         choices = ", ".join(DTYPES)
         raise ValueError(Errors.SE002(name="dtype", value=dtype, choices=choices))
     pair = open_pair(run)
+    # Other readers cut texts there: it is what the network can take.
+    longest = pair.discriminator.config.max_position_embeddings
+    pair.tokenizer.settings["model_max_length"] = longest
     folder = Path(output)
     write_model(pair.discriminator, folder, DTYPES[dtype])
     pair.tokenizer.save_pretrained(folder)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
 from spacy_electra.pretraining.run.export import export_run
 from spacy_electra.pretraining.run.trainer import Trainer
+from spacy_electra.tokenization import ElectraTokenizer
 
 
 def test_export_makes_a_source(settings_for, tmp_path):
@@ -21,6 +22,8 @@ def test_export_makes_a_source(settings_for, tmp_path):
     for name, value in trained.state_dict().items():
         rounded = value.bfloat16().float()
         assert torch.equal(exported.state_dict()[name], rounded), name
+    read = ElectraTokenizer.from_pretrained(tmp_path / "source")
+    assert read.settings["model_max_length"] == 64
     nlp = spacy.blank("en")
     encoder = {"source": str(tmp_path / "source"), "window": 32, "stride": 24}
     nlp.add_pipe("electra_rtd", config={"model": {"encoder": encoder}})
