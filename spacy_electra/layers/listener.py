@@ -155,8 +155,9 @@ def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
     """
     found = [_data_on(doc) for doc in docs]
     # Where they are: the device may have been chosen after the model was made.
-    known = [getattr(data, "cls_states", None) for data in found if data is not None]
-    xp = get_array_module(known[0]) if known else model.ops.xp
+    known = [getattr(data, "cls_states", None) for data in found]
+    arrays = [states for states in known if states is not None]
+    xp = get_array_module(arrays[0]) if arrays else model.ops.xp
     states, cls_states, pieces = [], [], []
     for doc, data in zip(docs, found, strict=True):
         if data is None and not model.has_dim("nO"):
