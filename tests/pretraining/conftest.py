@@ -9,7 +9,7 @@ SUBJECTS = ("the cat", "the dog", "a bird", "my friend", "the old man", "she")
 VERBS = ("sees", "likes", "follows", "hears", "feeds", "finds")
 PLACES = ("in the house", "on the hill", "near the river", "at night", "every day")
 # What `train_vocabulary` once made of it. Where pairs are as frequent as others it
-# chooses anew each time, and then no two sessions would train the same networks.
+# chooses anew each time, and then no two test runs would train the same networks.
 PIECES = """
 [PAD] [UNK] [CLS] [SEP] [MASK] . a b c d e f g h i k l m n o r s t u v w y ##i ##v
 ##e ##r ##o ##l ##w ##s ##n ##d ##k ##a ##y ##h ##u ##g ##t ##he the ##nd ##ve ##ver
