@@ -20,7 +20,7 @@ from wasabi import msg
 
 from spacy_electra.checkpoints import resolve_source
 from spacy_electra.pretraining.data.corpus import read_documents
-from spacy_electra.pretraining.figures.metrics import detection
+from spacy_electra.pretraining.figures.metrics import area_under_curve, detection
 from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5
@@ -81,7 +81,7 @@ def auc_by_pieces(
     rows = []
     for size in range(1, MOST_PIECES + 1):
         own = sizes == size
-        auc = detection(probabilities[own], truth[own], 0.5).auc
+        auc = area_under_curve(probabilities[own], truth[own])
         rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
     return rows
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import PackedBatch
-from .objective import Losses, ReplacedTokenDetection
+from .objective import Losses, ReplacedTokenDetection, share_correct
 
 # Share of the masked places that hold noise; the rest hold what stood there.
 _NOISE = 0.5
@@ -52,9 +52,8 @@ class EnergyCloze(ReplacedTokenDetection):
         """
         if progress < self.mlm_warmup:
             return self._warm_up(batch, random)
-        masked = self.mask(batch, random)
+        masked, logits = self.guess(batch, random)
         rows, originals = masked.rows, masked.originals
-        logits = self.generator.forward_packed(masked.batch, rows)
         mlm = F.cross_entropy(logits, originals)
         with torch.no_grad():
             noise = torch.rand(len(rows), generator=random) < _NOISE
@@ -69,19 +68,16 @@ class EnergyCloze(ReplacedTokenDetection):
         energies = self.discriminator.head(places) + math.log(logits.shape[-1])
         nce = contrastive_loss(energies, log_q, noise, _NOISE)
         with torch.no_grad():
-            correct = logits.argmax(-1) == originals
             differs = pieces != originals
             same = 1 - differs.sum() / noise.sum().clamp(min=1)
         total = mlm + self.rtd_weight * nce
         if self.correction_weight > 0:
-            total = total + self.correction_weight * F.cross_entropy(
-                self._named(places), originals
-            )
+            total = total + self.correction(places, originals)
         return Losses(
             total=total,
             mlm=mlm.detach(),
             rtd=nce.detach(),
-            mlm_correct=correct.float().mean(),
+            mlm_correct=share_correct(logits, originals),
             replaced=differs.sum() / len(batch.input_ids),
             same=same,
         )

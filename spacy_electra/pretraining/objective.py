@@ -105,6 +105,13 @@ class Objective(nn.Module):
             masked.originals.to(device),
         )
 
+    def guess(
+        self, batch: PackedBatch, random: torch.Generator
+    ) -> tuple[Masked, Tensor]:
+        """Mask pieces of a batch, and the generator's scores there, float32 [M, V]."""
+        masked = self.mask(batch, random)
+        return masked, self.generator.forward_packed(masked.batch, masked.rows)
+
     def corrupt(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Corrupted:
@@ -115,9 +122,8 @@ class Objective(nn.Module):
             progress: How much of the training is over, 0 to 1.
             random: Decides on masks and samples.
         """
-        masked = self.mask(batch, random)
+        masked, logits = self.guess(batch, random)
         rows, originals = masked.rows, masked.originals
-        logits = self.generator.forward_packed(masked.batch, rows)
         with torch.no_grad():
             samples = self.sampler(originals, logits.detach(), progress, random)
         batch = batch.to(rows.device)
@@ -193,34 +199,39 @@ class ReplacedTokenDetection(Objective):
         labels = corrupted.labels
         rtd = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
         with torch.no_grad():
-            correct = corrupted.logits.argmax(-1) == corrupted.originals
             same = 1 - labels.sum() / max(len(corrupted.rows), 1)
         total = mlm + self.rtd_weight * rtd
         if self.correction_weight > 0:
-            total = total + self.correction_weight * F.cross_entropy(
-                self._named(hidden[corrupted.rows]), corrupted.originals
-            )
+            places = hidden[corrupted.rows]
+            total = total + self.correction(places, corrupted.originals)
         return Losses(
             total=total,
             mlm=mlm.detach(),
             rtd=rtd.detach(),
-            mlm_correct=correct.float().mean(),
+            mlm_correct=share_correct(corrupted.logits, corrupted.originals),
             replaced=labels.float().mean(),
             same=same,
         )
 
     def _warm_up(self, batch: PackedBatch, random: torch.Generator) -> Losses:
         """Both networks as masked language models, on the same masks."""
-        masked = self.mask(batch, random)
+        masked, logits = self.guess(batch, random)
         seen, rows, originals = masked.batch, masked.rows, masked.originals
-        logits = self.generator.forward_packed(seen, rows)
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
         mlm = F.cross_entropy(logits, originals)
         own = F.cross_entropy(self._named(hidden[rows]), originals)
-        with torch.no_grad():
-            correct = (logits.argmax(-1) == originals).float().mean()
+        correct = share_correct(logits, originals)
         nothing = mlm.new_zeros(())
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
+
+    def correction(self, places: Tensor, originals: Tensor) -> Tensor:
+        """The weighted loss of naming what stood at corrupted places, a scalar.
+
+        Args:
+            places: Hidden states there, float [M, H].
+            originals: What stood there, int64 [M].
+        """
+        return self.correction_weight * F.cross_entropy(self._named(places), originals)
 
     def _named(self, hidden: Tensor) -> Tensor:
         """Which piece the discriminator's encoder takes each place to have held."""
@@ -262,11 +273,14 @@ class MaskedLanguageModeling(Objective):
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
         """The losses of a batch; those of detection are zero."""
-        masked = self.mask(batch, random)
-        originals = masked.originals
-        logits = self.generator.forward_packed(masked.batch, masked.rows)
-        mlm = F.cross_entropy(logits, originals)
-        with torch.no_grad():
-            correct = (logits.argmax(-1) == originals).float().mean()
+        masked, logits = self.guess(batch, random)
+        mlm = F.cross_entropy(logits, masked.originals)
+        correct = share_correct(logits, masked.originals)
         nothing = mlm.new_zeros(())
         return Losses(mlm, mlm.detach(), nothing, correct, nothing, nothing)
+
+
+@torch.no_grad()
+def share_correct(logits: Tensor, originals: Tensor) -> Tensor:
+    """Share of places [M] whose largest score [M, V] is that of the original."""
+    return (logits.argmax(-1) == originals).float().mean()

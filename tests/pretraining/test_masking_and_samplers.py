@@ -17,6 +17,16 @@ CLS, SEP, MASK = 1, 2, 3
 MASKING = Masking(mask_id=MASK, special_ids=(0, CLS, SEP, MASK))
 
 
+class Constant:
+    """A sampler that always gives one piece."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, originals, logits, progress, random):
+        return torch.full_like(originals, self.value)
+
+
 def random_with(seed):
     return torch.Generator().manual_seed(seed)
 
@@ -107,13 +117,6 @@ def test_frequency_sampler_keeps_kind_and_frequency():
 
 
 def test_mixture_goes_from_weak_to_strong():
-    class Constant:
-        def __init__(self, value):
-            self.value = value
-
-        def __call__(self, originals, logits, progress, random):
-            return torch.full_like(originals, self.value)
-
     mixture = MixtureSampler(
         Constant(0), Constant(1), start=0.1, end=0.9, rise_from=0.2, rise_to=0.6
     )
@@ -206,13 +209,6 @@ def test_word_sampler_takes_no_words_at_all():
 
 
 def test_pieces_of_a_word_come_from_one_sampler():
-    class Constant:
-        def __init__(self, value):
-            self.value = value
-
-        def __call__(self, originals, logits, progress, random):
-            return torch.full_like(originals, self.value)
-
     mixture = MixtureSampler(
         Constant(0), Constant(1), start=0.5, end=0.5, continues=CONTINUES
     )
