@@ -103,14 +103,12 @@ class Budget:
 
 
 BUDGETS = (
-    Budget("MiniLM", "wnut17", 120, 250, 3394, 1009),
-    Budget("MiniLM", "ewt", 100, 250, 600, 100),
-    Budget("en_tiny", "ewt", 200, 250, 600, 100),
-    Budget("en_tiny", "cooking", 120, 250, 2000, 200),
-    Budget("en_tiny", "movie_reviews", 30, 2000, 200, 60),
-    Budget("en_tiny", "wnut17", 200, 250, 3394, 1009),
-    Budget("en_tiny", "cooking", 700, 250, 2000, 200),
-    Budget("en_tiny", "movie_reviews", 120, 2000, 200, 60),
+    Budget("MiniLM", "ewt", 400, 400, 1255, 201),
+    Budget("MiniLM", "wnut17", 300, 400, 3394, 1009),
+    Budget("en_tiny", "ewt", 600, 400, 1255, 201),
+    Budget("en_tiny", "wnut17", 600, 400, 3394, 1009),
+    Budget("en_tiny", "cooking", 2000, 250, 12000, 500),
+    Budget("en_tiny", "movie_reviews", 300, 2000, 1800, 200),
 )
 
 

@@ -242,14 +242,15 @@ def encode(
         max_tokens = min(max_tokens, shim.rows_a_pass)
     outputs: list[Tensor] = []
     backprops = []
+    device, run = shim.device, shim.ready(is_train)
     for batch in packed_batches(windows, max_tokens):
-        output, backprop = shim(inputs_of(batch.to(shim.device)), is_train)
+        output, backprop = run(inputs_of(batch.to(device)))
         outputs.append(output)
         backprops.append(backprop)
     if outputs:
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
     else:
-        hidden = torch.zeros((0, shim.network.config.hidden_size), device=shim.device)
+        hidden = torch.zeros((0, shim.network.config.hidden_size), device=device)
 
     def backprop_rows(gradient: Tensor) -> None:
         start = 0

@@ -157,22 +157,40 @@ class ElectraShim(PyTorchShim):
             The output, and a callback that takes its gradient and adds those of the
             weights (and of inputs that require one).
         """
+        return self.ready(is_train)(inputs)
+
+    def ready(
+        self, is_train: bool
+    ) -> Callable[[Any], tuple[Tensor, Callable[[Tensor], None]]]:
+        """Look once at the weights, and run the network on any number of inputs.
+
+        Args:
+            is_train: As when the shim is called.
+
+        Returns:
+            Does what calling the shim does, with the weights as they are now.
+        """
         network = self.network
         if network.training != is_train:
             network.train(is_train)
         if not is_train:
             network = self._for_inference()
-        with torch.set_grad_enabled(is_train), autocast(self.device, self.precision):
-            output = self.run(network, inputs)
+        device = self.device
 
-        def backprop(gradient: Tensor) -> None:
-            if not is_train:
-                raise ValueError(Errors.SE301())
-            # Nothing does where every layer is frozen.
-            if output.requires_grad:
-                output.backward(gradient.to(output.dtype))
+        def call(inputs: Any) -> tuple[Tensor, Callable[[Tensor], None]]:
+            with torch.set_grad_enabled(is_train), autocast(device, self.precision):
+                output = self.run(network, inputs)
 
-        return output, backprop
+            def backprop(gradient: Tensor) -> None:
+                if not is_train:
+                    raise ValueError(Errors.SE301())
+                # Nothing does where every layer is frozen.
+                if output.requires_grad:
+                    output.backward(gradient.to(output.dtype))
+
+            return output, backprop
+
+        return call
 
     @property
     def rows_a_pass(self) -> int | None:

@@ -230,7 +230,11 @@ class ElectraBatch(FullTransformerBatch):
         states: Any = torch2xp(self.states)
         others = self._other_outputs()
         rows, counts = self._rows_of_tokens()
-        places = layout.places[rows]
+        # Thinc wants 32 bits in a Ragged.
+        places = layout.places[rows].astype("i")
+        token_counts = counts.astype("i")
+        types = np.zeros_like(ids)
+        lengths = self._table.lengths.tolist()
         token_ends = np.cumsum([len(doc) for doc in self.docs])
         row_ends = np.concatenate([[0], counts.cumsum()])
         span_ends = self._spans_per_doc.cumsum()
@@ -264,11 +268,14 @@ class ElectraBatch(FullTransformerBatch):
                     strings=strings[own].reshape(shape).tolist(),
                     input_ids=own_ids,
                     attention_mask=mask[own].reshape(shape),
-                    lengths=self._table.lengths[span_end - count : span_end].tolist(),
-                    token_type_ids=cast(Ints2d, np.zeros_like(own_ids)),
+                    lengths=lengths[span_end - count : span_end],
+                    token_type_ids=cast(Ints2d, types[own].reshape(shape)),
                 ),
                 model_output=output,
-                align=_ragged(places[own_rows] - start, counts[token_start:token_end]),
+                align=Ragged(
+                    cast(Ints1d, places[own_rows] - start),
+                    cast(Ints1d, token_counts[token_start:token_end]),
+                ),
             )
             if cls_states is not None:
                 data.pieces = self.pieces[number]

@@ -179,6 +179,7 @@ def attend(
     bias: Tensor | None = None,
     dropout: float = 0.0,
     causal: bool = False,
+    scale: float | None = None,
 ) -> Tensor:
     """Attention by whatever is fastest for sequences of one length.
 
@@ -187,20 +188,31 @@ def attend(
         bias: Added to the scores, float [B, 1, 1 or length, length].
         dropout: Share of attention weights to drop.
         causal: Whether a piece sees only those before it and itself.
+        scale: What the scores are multiplied by; None for one over the root of d.
 
     Returns:
         float [B, heads, length, d].
     """
     if bias is None and _explicit_is_faster(parts, dropout):
-        return explicit_attention(parts, dropout=dropout, causal=causal)
+        return explicit_attention(parts, dropout=dropout, causal=causal, scale=scale)
     query, key, value = parts.unbind(0)
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, dropout_p=dropout, is_causal=causal
+        query,
+        key,
+        value,
+        attn_mask=bias,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scale,
     )
 
 
 def explicit_attention(
-    parts: Tensor, *, dropout: float = 0.0, causal: bool = False
+    parts: Tensor,
+    *,
+    dropout: float = 0.0,
+    causal: bool = False,
+    scale: float | None = None,
 ) -> Tensor:
     """Attention by batched matrix products and a softmax; arguments as in ``attend``.
 
@@ -209,7 +221,9 @@ def explicit_attention(
     """
     _, count, heads, length, width = parts.shape
     query, key, value = parts.reshape(3, count * heads, length, width).unbind(0)
-    scores = torch.bmm(query / math.sqrt(width), key.transpose(1, 2))
+    scale = 1 / math.sqrt(width) if scale is None else scale
+    query = query if scale == 1.0 else query * scale
+    scores = torch.bmm(query, key.transpose(1, 2))
     if causal:
         scores = scores + _later(scores)
     # The kernel computes in fp32 and rounds its result to the scores' precision.

@@ -49,8 +49,8 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     Returns:
         One ``Pieces`` a Doc.
     """
-    bounds = [_bounds(doc) for doc in docs]
-    return _align_texts([doc.text for doc in docs], bounds, tokenizer)
+    counts = np.array([len(doc) for doc in docs], dtype=np.int64)
+    return _align_texts([doc.text for doc in docs], _bounds(docs), counts, tokenizer)
 
 
 def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Pieces]:
@@ -64,28 +64,39 @@ def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Piec
         One ``Pieces`` a span; offsets count from its first character, and the
         alignment has a row for each of its tokens.
     """
-    texts, bounds = [], []
+    texts, parts = [], []
     doc = None
     for span in spans:
         if span.doc is not doc:
             # A Doc makes its text anew each time that it is asked.
             doc, whole = span.doc, span.doc.text
-            tokens = _bounds(doc)
+            tokens = _bounds([doc])
         own = slice(span.start, span.end)
         first = tokens.starts[span.start] if len(span) else 0
         texts.append(whole[span.start_char : span.end_char])
-        bounds.append(
-            _Bounds(tokens.starts[own] - first, tokens.sizes[own], tokens.is_space[own])
+        parts.append(
+            (tokens.starts[own] - first, tokens.sizes[own], tokens.is_space[own])
         )
-    return _align_texts(texts, bounds, tokenizer)
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    bounds = _Bounds(*columns) if parts else _bounds([])
+    counts = np.array([len(span) for span in spans], dtype=np.int64)
+    return _align_texts(texts, bounds, counts, tokenizer)
 
 
 def _align_texts(
     texts: Sequence[str],
-    bounds: Sequence[_Bounds],
+    bounds: _Bounds,
+    token_counts: Integers,
     tokenizer: ElectraTokenizer,
 ) -> list[Pieces]:
-    """Pieces of texts, given where each of their tokens is."""
+    """Pieces of texts, given where each of their tokens is.
+
+    Args:
+        texts: Any number.
+        bounds: Of the tokens of all texts.
+        token_counts: Tokens of each text.
+        tokenizer: Makes the pieces.
+    """
     if not texts:
         return []
     encodings = tokenizer.encode_batch(texts)
@@ -95,38 +106,48 @@ def _align_texts(
     piece_counts = np.array([len(encoding) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
     offsets = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
-    token_counts = np.array([len(tokens.starts) for tokens in bounds])
-    starts = np.concatenate([tokens.starts for tokens in bounds])
-    starts += np.repeat(gaps, token_counts)
-    ends = starts + np.concatenate([tokens.sizes for tokens in bounds])
+    starts = bounds.starts + np.repeat(gaps, token_counts)
+    ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
     first = np.searchsorted(offsets[:, 1], starts, side="right")
     behind = np.searchsorted(offsets[:, 0], ends, side="left")
     lengths = np.maximum(behind - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
-    lengths[np.concatenate([tokens.is_space for tokens in bounds])] = 0
+    lengths[bounds.is_space] = 0
     return _split_by_doc(encodings, first, lengths, piece_counts, token_counts)
 
 
 def token_starts(doc: Doc) -> Integers:
     """First character of each token of a Doc, int64 [len(doc)]."""
-    return _bounds(doc).starts
+    return _bounds([doc]).starts
 
 
 class _Bounds(NamedTuple):
-    """Where tokens are: first characters, lengths, and which are white space."""
+    """Where the tokens of texts are, one text after the other.
+
+    Args:
+        starts: First character of each token in its own text, int64 [n].
+        sizes: Characters of each token, int64 [n].
+        is_space: Which tokens are white space, bool [n].
+    """
 
     starts: Integers
     sizes: Integers
     is_space: NDArray[np.bool_]
 
 
-def _bounds(doc: Doc) -> _Bounds:
-    columns = doc.to_array(["LENGTH", "SPACY", "IS_SPACE"]).astype(np.int64).T
-    sizes, blanks, is_space = columns
+def _bounds(docs: Sequence[Doc]) -> _Bounds:
+    rows = [doc.to_array(["LENGTH", "SPACY", "IS_SPACE"]) for doc in docs]
+    table = np.concatenate([np.zeros((0, 3), dtype=np.uint64), *rows])
+    sizes, blanks, is_space = table.astype(np.int64).T
     with_blank = sizes + blanks
-    return _Bounds(with_blank.cumsum() - with_blank, sizes, is_space.astype(bool))
+    starts = with_blank.cumsum() - with_blank
+    counts = np.array([len(part) for part in rows], dtype=np.int64)
+    # Where each text begins among all; one without tokens begins nowhere.
+    heads = (counts.cumsum() - counts)[counts > 0]
+    starts -= np.repeat(starts[heads], counts[counts > 0])
+    return _Bounds(starts, sizes, is_space.astype(bool))
 
 
 def _split_by_doc(
