@@ -14,7 +14,7 @@ _HOMES = {
     "ElectraForPreTraining": "models",
     "ElectraModel": "models",
     "ElectraTokenizer": "tokenization",
-    "token_vectors": "pipeline.electra",
+    "token_vectors": "pipeline.token_vectors",
 }
 __all__ = list(_HOMES)
 

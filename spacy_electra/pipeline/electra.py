@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import dropwhile
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
-from weakref import ref
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, get_array_module
+from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
-from torch import Tensor
 
 from ..errors import Errors
 from ..layers.adapter import (
     FullTransformerBatch,
     Transformer,
-    TransformerData,
     TransformerListener,
-    forward_of_listener,
     install_extensions,
     null_annotation_setter,
 )
-from ..layers.listener import EncoderListener, batch_id, check_kept, lend, release
+from ..layers.listener import EncoderListener, batch_id, lend
 from ..layers.transformer_batch import ElectraBatch
 from ..layers.transformer_model import TransformerModel
-from ..layers.types import PieceStates
 from .batching import TOKENS_A_GROUP, annotate_in_groups
+from .listening import (
+    FixedReaderCount,
+    Listener,
+    ReaderCount,
+    listeners_in,
+    prepare,
+)
+from .shared_update import SharedUpdate
+from .token_vectors import token_vectors
 
-Listener = TransformerListener | EncoderListener
 Setter = Callable[[list[Doc], FullTransformerBatch], None]
 
 
@@ -86,31 +87,20 @@ class Electra(Transformer):
         )
         self.cfg["store"] = store
         self.cfg["set_tensor"] = set_tensor
-        self._pending: _Update | None = None
-        self._readers: _Readers | _FixedReaders = _Readers(self, nlp)
+        self._pending: SharedUpdate | None = None
+        self._readers: ReaderCount | FixedReaderCount = ReaderCount(self, nlp)
 
     def find_listeners(self, component: Any) -> None:
         """Serve the listeners of a component from now on."""
-        for listener in self.listeners_of(component):
+        for listener in listeners_in(component, self.name):
             self.add_listener(listener, component.name)
-
-    def listeners_of(self, component: Any) -> list[Listener]:
-        """The listeners of a component that name this one, or any."""
-        model = getattr(component, "model", None)
-        nodes = model.walk() if isinstance(model, Model) else ()
-        names = ("*", self.name)
-        return [
-            node
-            for node in nodes
-            if isinstance(node, Listener) and node.upstream_name in names
-        ]
 
     def add_listener(self, listener: Listener, component_name: str) -> None:
         """Serve a listener of a component from now on."""
         super().add_listener(cast(TransformerListener, listener), component_name)
-        if isinstance(self._readers, _FixedReaders):
-            self._readers = _Readers(self)
-        _prepare(listener)
+        if isinstance(self._readers, FixedReaderCount):
+            self._readers = ReaderCount(self)
+        prepare(listener)
         if isinstance(listener, EncoderListener):
             listener.upstream = self.model
 
@@ -186,7 +176,15 @@ class Electra(Transformer):
             return losses
         states, backprop = self.model.begin_update(docs)
         assert isinstance(states, ElectraBatch)
-        pending = _Update(self, states, backprop, losses, len(self.listeners), sgd)
+
+        def send(update: SharedUpdate) -> None:
+            self._pending = None
+            losses[self.name] += update.norm
+            backprop(update.gradient)
+            if update.sgd not in (None, False):
+                self.model.finish_update(update.sgd)
+
+        pending = SharedUpdate(states, len(self.listeners), send, sgd)
         self._pending = pending
         for listener in self.listeners:
             if isinstance(listener, EncoderListener):
@@ -214,167 +212,3 @@ class Electra(Transformer):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.finish()
-
-
-class _Readers:
-    """Counts the listeners that will read the states on a Doc.
-
-    Args:
-        component: Whose states those are.
-        nlp: Its pipeline, if known.
-    """
-
-    def __init__(self, component: Electra, nlp: Language | None = None) -> None:
-        self.component = component
-        self.nlp = (lambda: None) if nlp is None else ref(nlp)
-
-    def count(self) -> int:
-        """Listeners of all components but those that are disabled."""
-        nlp = self.nlp()
-        if nlp is None:
-            return len(self.component.listeners)
-        disabled = nlp.disabled
-        readers = {
-            id(listener)
-            for name, listeners in self.component.listener_map.items()
-            if name not in disabled
-            for listener in listeners
-        }
-        # spaCy links only what is enabled when it does; the rest may be by now.
-        running = [component for _, component in nlp.pipeline]
-        behind = dropwhile(lambda other: other is not self.component, running)
-        for component in behind:
-            for listener in self.component.listeners_of(component):
-                _prepare(listener)
-                readers.add(id(listener))
-        return len(readers)
-
-    def __reduce__(self) -> Any:
-        # The pipeline does not go to other processes as a whole.
-        return _FixedReaders, (self.count(),)
-
-
-@dataclass(frozen=True)
-class _FixedReaders:
-    """The count of another process."""
-
-    number: int
-
-    def count(self) -> int:
-        return self.number
-
-
-class _Update:
-    """The gradients of one batch, until they go back through the encoder."""
-
-    rows: Tensor | None = None
-
-    def __init__(
-        self,
-        component: Electra,
-        states: ElectraBatch,
-        backprop: Callable[[FullTransformerBatch], list[Doc]],
-        losses: dict[str, float],
-        expected: int,
-        sgd: Optimizer | None,
-    ) -> None:
-        self.component = component
-        self.states = states
-        self.backprop = backprop
-        self.losses = losses
-        self.missing = expected
-        self.sgd = sgd
-        self.cls_states: Tensor | None = None
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether no listener has sent a gradient yet."""
-        return self.rows is None
-
-    def add_data(self, gradients: Sequence[TransformerData]) -> list[Doc]:
-        """Take the gradients of a TransformerListener."""
-        arrays = [part.tensors[0] for part in gradients]
-        return self._add(self.states.rows_of_gradients(arrays), None)
-
-    def add_pieces(self, gradient: PieceStates) -> list[Doc]:
-        """Take the gradients of an EncoderListener."""
-        return self._add(*self.states.rows_of_piece_gradient(gradient))
-
-    def __reduce__(self) -> Any:
-        # It holds a graph, which no other process can have: what goes there has no
-        # gradients and will get none.
-        return _Update.__new__, (_Update,)
-
-    def _add(self, rows: Tensor, cls_states: Tensor | None) -> list[Doc]:
-        self.rows = rows.clone() if self.rows is None else self.rows.add_(rows)
-        if cls_states is not None:
-            total = self.cls_states
-            self.cls_states = (
-                cls_states.clone() if total is None else total.add_(cls_states)
-            )
-        self.missing -= 1
-        if self.missing == 0:
-            self.finish()
-        return list(self.states.docs)
-
-    def finish(self) -> None:
-        """Send what has come back through the encoder."""
-        if self.rows is None:
-            return
-        component = self.component
-        component._pending = None
-        parts = [self.rows] if self.cls_states is None else [self.rows, self.cls_states]
-        squares = sum(float(part.square().sum()) for part in parts)
-        self.losses[component.name] += squares**0.5
-        self.backprop(self.states.gradient(self.rows, self.cls_states))
-        if self.sgd not in (None, False):
-            component.model.finish_update(self.sgd)
-
-
-def _prepare(listener: Listener) -> None:
-    if isinstance(listener, TransformerListener):
-        # The only way to learn when it has read what stands on a Doc.
-        listener._func = _listen_and_release
-
-
-def _listen_and_release(
-    model: TransformerListener, docs: list[Doc], is_train: bool
-) -> Any:
-    if model._batch_id is None or not is_train:
-        check_kept(docs)
-    outputs = forward_of_listener(model, docs, is_train)
-    if not is_train:
-        release(docs)
-    return outputs
-
-
-def token_vectors(doc: Doc) -> Floats2d:
-    """One vector a token: the mean of the states of its pieces.
-
-    Args:
-        doc: Annotated by an ``electra`` or a ``transformer`` component.
-
-    Returns:
-        float32 [tokens, H]; zeros for white space. Where ``doc._.trf_data`` is gone,
-        ``doc.tensor``, if that was set.
-
-    Raises:
-        ValueError: If neither is there.
-    """
-    data = doc._.trf_data if Doc.has_extension("trf_data") else None
-    if data is None or "last_hidden_state" not in data.model_output:
-        if len(doc.tensor) == len(doc) and doc.tensor.ndim == 2:
-            return cast(Floats2d, doc.tensor)
-        raise ValueError(Errors.SE360())
-    states = data.model_output.last_hidden_state
-    xp = get_array_module(states)
-    lengths = xp.asarray(data.align.lengths)
-    rows = states.reshape(-1, states.shape[-1])[xp.asarray(data.align.dataXd).ravel()]
-    vectors = xp.zeros((len(doc), states.shape[-1]), dtype="f")
-    filled = lengths > 0
-    if bool(filled.any()):
-        ends = xp.cumsum(lengths)[filled]
-        sums = xp.cumsum(rows.astype("d"), axis=0)[ends - 1]
-        sums[1:] -= sums[:-1].copy()
-        vectors[filled] = sums / lengths[filled][:, None]
-    return cast(Floats2d, vectors)
