@@ -38,21 +38,9 @@ def vocab(
     ),
 ) -> None:
     """Train a WordPiece vocabulary on raw text."""
-    held_out: list[str] = []
-
-    def to_learn_from() -> Iterator[str]:
-        total = sum(file.stat().st_size for file in corpus_files(corpus))
-        with tqdm(total=total, unit="B", unit_scale=True, desc="Reading") as bar:
-            documents = read_documents(corpus, on_read=bar.update)
-            for number, text in enumerate(documents):
-                if (number + 1) % held_out_every == 0:
-                    if len(held_out) < _MOST_HELD_OUT:
-                        held_out.append(text)
-                elif number % every == 0:
-                    yield text
-
+    texts = _Texts(corpus, every, held_out_every)
     tokenizer = train_vocabulary(
-        to_learn_from(),
+        texts,
         vocab_size=size,
         min_frequency=min_frequency,
         do_lower_case=lowercase,
@@ -61,18 +49,52 @@ def vocab(
     )
     tokenizer.save_pretrained(output)
     msg.good(f"Wrote a vocabulary of {tokenizer.vocab_size:,} pieces to {output}")
-    if not held_out:
+    if not texts.held_out:
         msg.warn(
             "Too few documents to hold one out, so there are no figures; "
             "set --held-out-every lower"
         )
         return
-    figures = measure_coverage(held_out, tokenizer)
+    figures = measure_coverage(texts.held_out, tokenizer)
     msg.table(
         [
-            ("Words", f"{figures.words:,} of {len(held_out):,} held-out documents"),
+            (
+                "Words",
+                f"{figures.words:,} of {len(texts.held_out):,} held-out documents",
+            ),
             ("Coverage", f"{figures.coverage:.2%} of them are one piece"),
             ("Pieces per word", f"{figures.pieces_per_word:.3f}"),
             ("Unknown rate", f"{figures.unknown_rate:.3%}"),
         ]
     )
+
+
+class _Texts:
+    """The documents to learn from, read anew each time, and those held out.
+
+    Args:
+        corpus: File, folder or glob.
+        every: Take every n-th document only.
+        held_out_every: Hold out each such document.
+    """
+
+    def __init__(self, corpus: str, every: int, held_out_every: int) -> None:
+        self.corpus = corpus
+        self.every = every
+        self.held_out_every = held_out_every
+        self.held_out: list[str] = []
+        self._times = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.held_out = []
+        self._times += 1
+        total = sum(file.stat().st_size for file in corpus_files(self.corpus))
+        title = f"Reading {self._times}/2"
+        with tqdm(total=total, unit="B", unit_scale=True, desc=title) as bar:
+            documents = read_documents(self.corpus, on_read=bar.update)
+            for number, text in enumerate(documents):
+                if (number + 1) % self.held_out_every == 0:
+                    if len(self.held_out) < _MOST_HELD_OUT:
+                        self.held_out.append(text)
+                elif number % self.every == 0:
+                    yield text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tokenizers.trainers import WordPieceTrainer
 
 from ..errors import Errors
+from .alphabet import alphabet_of
 from .wordpiece import SPECIAL_TOKENS, ElectraTokenizer
 
 # Padding is 0 and the rest follow it, as in the vocabularies that people know.
@@ -25,10 +26,12 @@ def train_vocabulary(
     """Learn pieces by merging, most frequent pair first, and make a tokenizer of them.
 
     The merges are those of byte-pair encoding (Sennrich et al., 2016), as in
-    ``tokenizers.trainers.WordPieceTrainer``; they apply longest match first.
+    ``tokenizers.trainers.WordPieceTrainer``; they apply longest match first. The same
+    texts give the same pieces with the same ids.
 
     Args:
-        texts: Any number of texts; they are read once.
+        texts: Any number of texts. They are read twice; an iterator, which can't be,
+            is kept in memory.
         vocab_size: Number of pieces, special ones among them; fewer come out where the
             text gives no more.
         min_frequency: Fewest occurrences of a pair that is merged.
@@ -44,12 +47,21 @@ def train_vocabulary(
         raise ValueError(Errors.SE105(size=vocab_size, special=len(special)))
     # The special tokens alone make a tokenizer that normalizes and splits as it should.
     empty = ElectraTokenizer({token: n for n, token in enumerate(special)}, **settings)
+    if isinstance(texts, Iterator):
+        texts = list(texts)
+    characters, continuing = alphabet_of(texts, empty)
+    # The trainer merges the most frequent pair and, of equals, that with the lower ids.
+    # It drops the rarest characters and numbers continuations in the order of a hash
+    # table, another one each time, unless they are named before.
+    prefix = empty.wordpieces_prefix
+    named = [prefix + character for character in continuing[:_LARGEST_ALPHABET]]
     trainer = WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         limit_alphabet=_LARGEST_ALPHABET,
-        special_tokens=special,
-        continuing_subword_prefix=empty.wordpieces_prefix,
+        initial_alphabet=characters[:_LARGEST_ALPHABET],
+        special_tokens=special + named[: vocab_size - len(special)],
+        continuing_subword_prefix=prefix,
         show_progress=False,
     )
     empty.backend.train_from_iterator(texts, trainer)

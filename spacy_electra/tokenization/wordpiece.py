@@ -244,6 +244,11 @@ class ElectraTokenizer:
         content = [sorted(settings.items()), sorted(self.vocab.items())]
         return hashlib.sha256(json.dumps(content).encode("utf8")).hexdigest()
 
+    def normalize(self, text: str) -> str:
+        """A text as it is before it is cut into words."""
+        normalizer = self.backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
     def tokenize(self, text: str) -> list[str]:
         """The pieces of a text, as strings."""
         tokens: list[str] = self.backend.encode(text, add_special_tokens=False).tokens

@@ -1,12 +1,16 @@
 """The tokenizer against those of Transformers."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import transformers
 
 from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.alphabet import alphabet_of
 from spacy_electra.tokenization.vocabulary import train_vocabulary
+from spacy_electra.tokenization.wordpiece import SPECIAL_TOKENS
 
 HOSTILE = {
     "combining accents": "Cafe\u0301 nai\u0308ve A\u030angstro\u0308m \u0301alone",
@@ -202,6 +206,52 @@ def test_trained_vocabulary_covers_its_text():
     assert "the" in tokenizer.vocab
     assert tokenizer.unk_token_id not in tokenizer(texts[0]).ids
     assert tokenizer.pad_token_id == 0
+
+
+# As frequent as each other, and with letters that are normalized to several or dropped.
+TIES = [
+    "안녕하세요 세계",
+    "नमस्ते दुनिया",
+    "cafe\u0301 na\u00efve",
+    "qrst uvwx yzab",
+    "東京 a東b",
+]
+LEARN = """
+import json, sys
+from spacy_electra.tokenization.vocabulary import train_vocabulary
+from spacy_electra.tokenization.wordpiece import SPECIAL_TOKENS
+texts = iter(json.loads(sys.argv[1]))
+tokenizer = train_vocabulary(texts, vocab_size=80, min_frequency=1)
+print(json.dumps(sorted(tokenizer.vocab.items())))
+"""
+
+
+def test_same_texts_give_the_same_vocabulary_in_every_process():
+    command = [sys.executable, "-c", LEARN, json.dumps(TIES)]
+    learned = {subprocess.check_output(command, text=True) for _ in range(3)}
+    assert len(learned) == 1
+
+
+def test_alphabet_counts_normalized_characters_and_those_inside_words():
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = ElectraTokenizer({token: n for n, token in enumerate(specials)})
+    characters, continuing = alphabet_of(["Ab a\u0301b, b b", "b\u00adb"], tokenizer)
+    assert characters == ["b", "a", ","]
+    assert continuing == ["b"]
+    assert alphabet_of(["가"], tokenizer).continuing == ["\u1161"]
+    assert alphabet_of(["東京"], tokenizer).continuing == []
+    assert alphabet_of([], tokenizer) == ([], [])
+
+
+@pytest.mark.parametrize("options", [{}, *OPTIONS[:5]])
+def test_alphabet_is_that_of_the_trained_vocabulary(options):
+    # Special tokens are no words.
+    texts = [text for text in HOSTILE.values() if "[MASK]" not in text]
+    tokenizer = train_vocabulary(texts, vocab_size=1000, min_frequency=10**6, **options)
+    characters, continuing = alphabet_of(texts, tokenizer)
+    expected = {*characters, *(f"##{character}" for character in continuing)}
+    specials = {tokenizer.settings[name] for name in SPECIAL_TOKENS}
+    assert set(tokenizer.vocab) - specials == expected
 
 
 def test_vocabulary_errors():
