@@ -107,7 +107,7 @@ BUDGETS = (
     Budget("MiniLM", "wnut17", 300, 400, 3394, 1009),
     Budget("en_tiny", "ewt", 600, 400, 1255, 201),
     Budget("en_tiny", "wnut17", 600, 400, 3394, 1009),
-    Budget("en_tiny", "cooking", 1200, 250, 2000, 500),
+    Budget("MiniLM", "cooking", 100, 2000, 2000, 500),
     Budget("en_tiny", "movie_reviews", 200, 2000, 1800, 200),
 )
 

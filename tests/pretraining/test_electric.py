@@ -4,32 +4,16 @@ import math
 
 import pytest
 import torch
+from small_networks import batch, make_objective, random
 
-from spacy_electra.models import (
-    ElectraConfig,
-    ElectraForMaskedLM,
-    ElectraForPreTraining,
-    PackedBatch,
-)
+from spacy_electra.models import ElectraForPreTraining
 from spacy_electra.pretraining.electric import EnergyCloze, contrastive_loss
-from spacy_electra.pretraining.masking import Masking
 from spacy_electra.pretraining.run.export import export_run
 from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.sampler import GeneratorSampler
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
-CONFIG = ElectraConfig(
-    vocab_size=60,
-    embedding_size=16,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=40,
-    max_position_embeddings=64,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-)
 
 
 class Recorded:
@@ -42,25 +26,8 @@ class Recorded:
 
 
 def objective(sampler=None, **options):
-    torch.manual_seed(0)
-    return EnergyCloze(
-        ElectraForMaskedLM(CONFIG.generator(0.5)),
-        ElectraForPreTraining(CONFIG),
-        Masking(mask_id=3, special_ids=(0, 1, 2, 3), share=0.3, share_masked=1.0),
-        sampler or GeneratorSampler(),
-        **options,
-    )
-
-
-def batch():
-    torch.manual_seed(1)
-    return PackedBatch.from_sequences(
-        [torch.randint(4, 60, (length,)) for length in (20, 30, 30)]
-    )
-
-
-def random():
-    return torch.Generator().manual_seed(0)
+    masking = {"share": 0.3, "share_masked": 1.0}
+    return make_objective(EnergyCloze, sampler, masking, **options)
 
 
 def test_loss_is_that_of_the_posterior_of_data_and_noise():

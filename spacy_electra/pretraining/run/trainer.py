@@ -19,10 +19,10 @@ from torch.optim import Optimizer
 from ...errors import Errors
 from ...models.encoder import EncoderLayer
 from ...models.precision import autocast
+from ..building import build_objective, start_words
 from ..data.batches import SequenceBatches
 from ..data.shards import Shards
 from ..figures.evaluation import evaluate, figure_names, held_out_batches
-from ..networks import build_objective, start_words
 from ..objective import Losses
 from ..optimizers import OPTIMIZERS, warmup_then_decay
 from ..sampler import GeneratorSampler, Sampler
