@@ -8,6 +8,7 @@ from pathlib import Path
 CHECKPOINTS, FINAL = "checkpoints", "final"
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 CONFIG, CURVES = "config.cfg", "curves.png"
+WANDB_ID = "wandb_id.txt"
 PARTIAL = ".part"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 

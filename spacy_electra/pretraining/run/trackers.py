@@ -9,9 +9,11 @@ from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from ...errors import Errors
 from ..settings import PretrainingSettings
+from .layout import WANDB_ID
 
 
 class Tracker(Protocol):
@@ -44,12 +46,22 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of the service, which the environment's WANDB_* variables describe."""
+    """A run of the service, which the environment's WANDB_* variables describe.
+
+    A run that is resumed is the same one there: its id stays in the folder.
+    """
 
     def __init__(self, output: Path, settings: PretrainingSettings) -> None:
         module = import_module("wandb")
+        file = output / WANDB_ID
+        if not file.exists():
+            file.write_text(uuid4().hex[:8], encoding="utf8")
         self._run = module.init(
-            dir=str(output), name=output.name, config=asdict(settings), resume="allow"
+            dir=str(output),
+            id=file.read_text(encoding="utf8"),
+            name=output.name,
+            config=asdict(settings),
+            resume="allow",
         )
 
     def log(self, row: Mapping[str, Any]) -> None:

@@ -163,6 +163,23 @@ def test_tensorboard_shows_the_log(settings_for, tmp_path):
         assert values == pytest.approx([row[name] for row in rows], rel=1e-5)
 
 
+def test_weights_and_biases_has_one_run_however_often_it_is_resumed(
+    settings_for, tmp_path, monkeypatch
+):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for steps in (4, 8):
+        training = {"max_steps": steps, "trackers": ["wandb"]}
+        trainer = Trainer(settings_for(training=training), tmp_path)
+        trainer.resume()
+        trainer.train()
+    files = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    assert len({file.name for file in files}) == 1
+    for name in (b"train_mlm", b"mlm_loss", b"auc_frequency"):
+        assert all(name in file.read_bytes() for file in files)
+
+
 def test_tracker_that_is_missing_is_named(settings_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     assert open_trackers(["auto"], tmp_path, settings_for()) == []
