@@ -230,7 +230,11 @@ class ElectraShim(PyTorchShim):
                 cast(FloatsXd, torch2xp(weight.grad)),
                 lr_scale=self.learn_rate_scale(name),
             )
-            weight.data = xp2torch(changed, requires_grad=True, device=weight.device)
+            updated = xp2torch(changed, device=weight.device)
+            # Thinc's optimizers write into what they are given. Taking that again would
+            # add a link to a chain of arrays and tensors over the same memory.
+            if updated.data_ptr() != weight.data_ptr():
+                weight.data = updated
             weight.grad = None
 
     def learn_rate_scale(self, name: str) -> float:

@@ -1,5 +1,6 @@
 """The encoder over Docs gives what the network alone gives on the same pieces."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,25 @@ def test_update_changes_each_weight_once(docs):
     after = list(head_shim(model).network.parameters())
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(p.grad is None for p in after)
+
+
+def test_updates_leave_no_tensors_behind(docs):
+    # Some hundred small ones a step would break up the heap, and it would grow by
+    # megabytes each time.
+    model = RTD(Encoder(precision="fp32"))
+    model.initialize()
+    optimizer = Adam(0.001)
+    counts = []
+    for _ in range(4):
+        scores, backprop = model.begin_update(docs)
+        backprop([np.ones_like(part) for part in scores])
+        model.finish_update(optimizer)
+        del scores, backprop
+        gc.collect()
+        # Not isinstance, which asks objects of other packages for their class.
+        kinds = [type(item) for item in gc.get_objects()]
+        counts.append(sum(issubclass(kind, torch.Tensor) for kind in kinds))
+    assert counts[1:] == counts[1:2] * 3
 
 
 def test_use_params_gives_the_weights_back(docs):
