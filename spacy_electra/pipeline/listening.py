@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import dropwhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from ..layers.adapter import TransformerListener, forward_of_listener
+from ..layers.adapter import Transformer, TransformerListener, forward_of_listener
 from ..layers.listener import EncoderListener, check_kept, release
-
-if TYPE_CHECKING:
-    from .electra import Electra
 
 Listener = TransformerListener | EncoderListener
 
@@ -63,7 +60,7 @@ class ReaderCount:
         nlp: Its pipeline, if known.
     """
 
-    def __init__(self, component: Electra, nlp: Language | None = None) -> None:
+    def __init__(self, component: Transformer, nlp: Language | None = None) -> None:
         self.component = component
         self.nlp = (lambda: None) if nlp is None else ref(nlp)
 
