@@ -235,53 +235,50 @@ class ElectraBatch(FullTransformerBatch):
         token_counts = counts.astype("i")
         types = np.zeros_like(ids)
         lengths = self._table.lengths.tolist()
-        token_ends = np.cumsum([len(doc) for doc in self.docs])
-        row_ends = np.concatenate([[0], counts.cumsum()])
-        span_ends = self._spans_per_doc.cumsum()
-        window_ends = self.windows.windows_per_doc.cumsum()
+        widths = layout.widths.tolist()
+        # Where the part of each Doc begins, and where the last one ends.
+        starts = layout.starts.tolist()
+        span_starts = _starts(self._spans_per_doc)
+        token_starts = _starts(np.array([len(doc) for doc in self.docs], dtype=int))
+        row_starts = np.concatenate([[0], counts.cumsum()])[token_starts].tolist()
+        window_starts = _starts(self.windows.windows_per_doc)
         cls_states = self._cls_states() if self.is_whole else None
         result: list[TransformerData] = []
-        for number, doc in enumerate(self.docs):
-            count = int(self._spans_per_doc[number])
-            if count == 0:
+        for number in range(len(self.docs)):
+            first, behind = span_starts[number : number + 2]
+            if first == behind:
                 result.append(TransformerData.empty())
                 continue
-            start, end = int(layout.starts[number]), int(layout.starts[number + 1])
-            span_end = int(span_ends[number])
-            shape = (count, int(layout.widths[number]))
-            own = slice(start, end)
+            shape = (behind - first, widths[number])
+            own = slice(*starts[number : number + 2])
             own_ids = cast(Ints2d, ids[own].reshape(shape))
-            token_end = int(token_ends[number])
-            token_start = token_end - len(doc)
-            own_rows = slice(row_ends[token_start], row_ends[token_end])
+            own_rows = slice(*row_starts[number : number + 2])
+            own_tokens = slice(*token_starts[number : number + 2])
             own_states = states[own].reshape((*shape, states.shape[1]))
             if self.is_whole:
                 # A view would keep the whole batch for as long as the Doc is kept.
                 own_states = own_states.copy()
             output = ModelOutput(last_hidden_state=own_states)
             for key, parts in others.items():
-                output[key] = [
-                    part(number, span_end - count, span_end) for part in parts
-                ]
+                output[key] = [part(number, first, behind) for part in parts]
             data = PieceData(
                 wordpieces=WordpieceBatch(
                     strings=strings[own].reshape(shape).tolist(),
                     input_ids=own_ids,
                     attention_mask=mask[own].reshape(shape),
-                    lengths=lengths[span_end - count : span_end],
+                    lengths=lengths[first:behind],
                     token_type_ids=cast(Ints2d, types[own].reshape(shape)),
                 ),
                 model_output=output,
                 align=Ragged(
-                    cast(Ints1d, places[own_rows] - start),
-                    cast(Ints1d, token_counts[token_start:token_end]),
+                    cast(Ints1d, places[own_rows] - own.start),
+                    cast(Ints1d, token_counts[own_tokens]),
                 ),
             )
             if cls_states is not None:
                 data.pieces = self.pieces[number]
-                window_end = int(window_ends[number])
-                windows = int(self.windows.windows_per_doc[number])
-                data.cls_states = cls_states[window_end - windows : window_end]
+                windows = slice(*window_starts[number : number + 2])
+                data.cls_states = cls_states[windows]
             result.append(data)
         return result
 
@@ -395,6 +392,11 @@ class ElectraBatch(FullTransformerBatch):
             cls_rows = torch.from_numpy(self.windows.cls_rows).to(device)
             last.index_add_(0, cls_rows, of_cls)
         return whole
+
+
+def _starts(counts: Integers) -> list[int]:
+    """Where the parts of these sizes begin, one behind the other, and the end."""
+    return [0, *counts.cumsum().tolist()]
 
 
 def _ragged(data: Any, lengths: Any) -> Ragged:
