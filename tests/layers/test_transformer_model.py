@@ -334,3 +334,35 @@ def test_mixed_precision_means_bf16(source):
         {"m": {"@architectures": OURS, "name": source, "mixed_precision": True}}
     )["m"]
     assert encoder_shim(model).precision == "bf16"
+
+
+def trained(architecture, source, factory="transformer", steps=8):
+    """A pipeline after some updates, and the tagger's losses in them."""
+    nlp = pipeline(architecture, source, SPANS["strided"], factory)
+    add_tagger(nlp, listener())
+    data = examples(nlp)
+    optimizer = nlp.initialize(lambda: data)
+    optimizer.learn_rate = 2e-4
+    found = []
+    for _ in range(steps):
+        losses = nlp.update(data, sgd=optimizer, drop=0.0, losses={})
+        found.append(losses["tagger"])
+    return nlp, found
+
+
+def test_losses_are_those_of_spacy_transformers_step_by_step(source):
+    _, theirs = trained(THEIRS, source)
+    _, ours = trained(OURS, source)
+    assert theirs[-1] < theirs[0]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def test_electra_learns_with_its_listeners_and_transformer_a_step_later(source):
+    # The tagger begins at zero, so its first gradient for the encoder is none.
+    states = [
+        trained(architecture, source, factory, steps)[0]("Hello")._.trf_data.tensors[0]
+        for architecture, factory in ((THEIRS, "transformer"), (OURS, "electra"))
+        for steps in (1, 2)
+    ]
+    assert np.abs(states[0] - states[1]).max() < 1e-4
+    assert np.abs(states[2] - states[3]).max() > 1e-4
