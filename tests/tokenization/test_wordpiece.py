@@ -219,7 +219,6 @@ TIES = [
 LEARN = """
 import json, sys
 from spacy_electra.tokenization.vocabulary import train_vocabulary
-from spacy_electra.tokenization.wordpiece import SPECIAL_TOKENS
 texts = iter(json.loads(sys.argv[1]))
 tokenizer = train_vocabulary(texts, vocab_size=80, min_frequency=1)
 print(json.dumps(sorted(tokenizer.vocab.items())))
