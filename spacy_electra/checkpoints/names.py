@@ -96,15 +96,25 @@ def to_hugging_face(
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         prefix = PREFIX if name.startswith(PREFIX) else ""
-        inner = name.removeprefix(PREFIX)
-        if _FUSED in inner:
-            pieces = tensor.chunk(len(_PARTS))
-            names = [inner.replace(_FUSED, part) for part in _PARTS]
-        else:
-            pieces, names = (tensor,), [inner]
-        for ours, piece in zip(names, pieces, strict=True):
-            renamed[prefix + _translate(ours, rows)] = piece
+        for ours, part in split_fused(name.removeprefix(PREFIX), tensor):
+            renamed[prefix + _translate(ours, rows)] = part
     return renamed
+
+
+def split_fused(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
+    """Query, key and value of a tensor that holds all three; else the tensor itself.
+
+    Args:
+        name: By our table.
+        tensor: [3 n, ...] or, with no query in it, of any shape.
+
+    Returns:
+        Names and views, [n, ...] each.
+    """
+    if _FUSED not in name:
+        return [(name, tensor)]
+    names = [name.replace(_FUSED, part) for part in _PARTS]
+    return list(zip(names, tensor.chunk(len(_PARTS)), strict=True))
 
 
 def _translate(name: str, rows: tuple[tuple[str, str], ...]) -> str:

@@ -17,6 +17,7 @@ from thinc.types import FloatsXd
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor, nn
 
+from ..checkpoints.names import split_fused
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraForMaskedLM, ElectraModel
 from ..models.heads.pretraining import ReplacedTokenHead
@@ -224,17 +225,22 @@ class ElectraShim(PyTorchShim):
         for name, weight in self.network.named_parameters():
             if weight.grad is None:
                 continue
-            changed, _ = optimizer(
-                (self.id, name),
-                cast(FloatsXd, torch2xp(weight.data)),
-                cast(FloatsXd, torch2xp(weight.grad)),
-                lr_scale=self.learn_rate_scale(name),
-            )
-            updated = xp2torch(changed, device=weight.device)
-            # Thinc's optimizers write into what they are given. Taking that again would
-            # add a link to a chain of arrays and tensors over the same memory.
-            if updated.data_ptr() != weight.data_ptr():
-                weight.data = updated
+            # An optimizer clips gradients and counts updates by the matrix, so what
+            # was learned would depend on which of them are one here.
+            parts = split_fused(name, weight.data)
+            gradients = split_fused(name, weight.grad)
+            for (part, values), (_, gradient) in zip(parts, gradients, strict=True):
+                changed, _ = optimizer(
+                    (self.id, part),
+                    cast(FloatsXd, torch2xp(values)),
+                    cast(FloatsXd, torch2xp(gradient)),
+                    lr_scale=self.learn_rate_scale(name),
+                )
+                updated = xp2torch(changed, device=values.device)
+                # Thinc's optimizers write into what they are given. Keeping that again
+                # would chain arrays and tensors over the same memory.
+                if updated.data_ptr() != values.data_ptr():
+                    values.copy_(updated)
             weight.grad = None
 
     def learn_rate_scale(self, name: str) -> float:
@@ -265,10 +271,11 @@ class ElectraShim(PyTorchShim):
         """
         kept: list[tuple[nn.Parameter, Tensor]] = []
         for name, weight in [] if self.is_empty else self.network.named_parameters():
-            if (self.id, name) in params:
-                kept.append((weight, weight.data))
-                other = xp2torch(params[self.id, name], device=weight.device)
-                weight.data = other.detach().clone()
+            kept.append((weight, weight.data))
+            weight.data = weight.data.clone()
+            for part, values in split_fused(name, weight.data):
+                if (self.id, part) in params:
+                    values.copy_(xp2torch(params[self.id, part], device=values.device))
         self._inference = None
         try:
             yield

@@ -237,11 +237,12 @@ def examples(nlp):
     return [Example(Doc(nlp.vocab, words=words), doc) for _ in range(2)]
 
 
-def weights_after(nlp, steps=3):
+def weights_after(nlp, steps=3, grad_clip=1.0):
     data = examples(nlp)
     spacy.util.fix_random_seed(0)
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 2e-4
+    optimizer.grad_clip = grad_clip
     for _ in range(steps):
         nlp.update(data, sgd=False)
         for _, component in nlp.pipeline:
@@ -251,13 +252,14 @@ def weights_after(nlp, steps=3):
 
 
 def test_training_changes_the_weights_as_there(source):
+    # Clipped hard, since an optimizer clips by the matrix and ours are fewer.
     pipelines = []
     for architecture in (THEIRS, OURS):
         nlp = pipeline(architecture, source, SPANS["strided"])
         add_tagger(nlp, listener())
-        pipelines.append(weights_after(nlp))
+        pipelines.append(weights_after(nlp, steps=8, grad_clip=0.01))
     theirs, ours = (nlp("The chef cooked it.")._.trf_data for nlp in pipelines)
-    assert_same(ours, theirs, tolerance=2e-3)
+    assert_same(ours, theirs, tolerance=2e-5)
     untrained = pipeline(OURS, source, SPANS["strided"])("The chef cooked it.")
     change = untrained._.trf_data.tensors[0] - ours.tensors[0]
     assert np.abs(change).max() > 0.02
