@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from .config import ElectraConfig
 from .dropout import Dropout, drop
 from .norm import LayerNorm
-from .packing import AttentionLayout, Segment
+from .packing import AttentionLayout
+from .segments import Segment
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -67,11 +68,12 @@ class SelfAttention(nn.Module):
             context = self._varlen(projected, layout)
         else:
             contexts = []
-            for parts in split_heads(projected, layout.segments, self.heads):
+            all_parts = split_heads(projected, layout.segments, self.heads)
+            for parts, segment in zip(all_parts, layout.segments, strict=True):
                 if layout.eager:
                     part, weights = self._eager(parts, layout, layer)
                 else:
-                    part = self._attend(parts, layout)
+                    part = self._attend(parts, segment, layout)
                 contexts.append(part)
             context = _join(contexts, like=hidden)
         attended = self.dropout(self.output(context))
@@ -84,15 +86,19 @@ class SelfAttention(nn.Module):
     def _dropout_probability(self) -> float:
         return self.attention_dropout if self.training else 0.0
 
-    def _attend(self, parts: Tensor, layout: AttentionLayout) -> Tensor:
+    def _attend(
+        self, parts: Tensor, segment: Segment, layout: AttentionLayout
+    ) -> Tensor:
         """Attention of a segment by whatever is fastest for it, as rows [n, H]."""
+        padding = segment.padding
         context = attend(
             parts,
-            bias=layout.bias,
+            bias=padding.bias if padding else None,
             dropout=self._dropout_probability(),
             causal=layout.causal,
         )
-        return self._merge(context)
+        merged = self._merge(context)
+        return merged if padding is None else padding.unpad(merged)
 
     def _varlen(self, projected: Tensor, layout: AttentionLayout) -> Tensor:
         """All sequences in one call of the kernel that takes any lengths (CUDA)."""
@@ -123,7 +129,7 @@ class SelfAttention(nn.Module):
         if layout.bias is not None:
             scores = scores + layout.bias.to(scores.dtype)
         if layout.causal:
-            scores = scores + _later(scores)
+            scores = scores + _later(scores, scores.shape[-1])
         # The kernel computes in fp32 and rounds its result to the scores' precision.
         weights = torch.softmax(scores, dim=-1)
         weights = drop(weights, self.attention_dropout, self.training)
@@ -164,13 +170,16 @@ def split_heads(
         heads: Number of heads.
 
     Returns:
-        A view for each segment, float [3, count, heads, length, d].
+        For each segment, with its padding, float [3, count, heads, length, d].
     """
-    rows = projected.split([segment.count * segment.length for segment in segments])
-    return [
-        part.view(segment.count, segment.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        for part, segment in zip(rows, segments, strict=True)
-    ]
+    split = []
+    rows = projected.split([segment.rows for segment in segments])
+    for part, segment in zip(rows, segments, strict=True):
+        if segment.padding is not None:
+            part = segment.padding.pad(part)
+        part = part.view(segment.count, segment.length, 3, heads, -1)
+        split.append(part.permute(2, 0, 3, 1, 4))
+    return split
 
 
 def attend(
@@ -185,7 +194,7 @@ def attend(
 
     Args:
         parts: Queries, keys and values, float [3, B, heads, length, d].
-        bias: Added to the scores, float [B, 1, 1 or length, length].
+        bias: Added to the scores, float [B, 1, 1, length].
         dropout: Share of attention weights to drop.
         causal: Whether a piece sees only those before it and itself.
         scale: What the scores are multiplied by; None for one over the root of d.
@@ -193,9 +202,16 @@ def attend(
     Returns:
         float [B, heads, length, d].
     """
-    if bias is None and _explicit_is_faster(parts, dropout):
-        return explicit_attention(parts, dropout=dropout, causal=causal, scale=scale)
+    if _explicit_is_faster(parts, dropout):
+        return explicit_attention(
+            parts, bias=bias, dropout=dropout, causal=causal, scale=scale
+        )
     query, key, value = parts.unbind(0)
+    if bias is not None:
+        bias = bias.to(query.dtype)
+        if causal:
+            # The kernel takes the one or the other.
+            bias, causal = bias + _later(bias, parts.shape[-2]), False
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -210,6 +226,7 @@ def attend(
 def explicit_attention(
     parts: Tensor,
     *,
+    bias: Tensor | None = None,
     dropout: float = 0.0,
     causal: bool = False,
     scale: float | None = None,
@@ -224,8 +241,10 @@ def explicit_attention(
     scale = 1 / math.sqrt(width) if scale is None else scale
     query = query if scale == 1.0 else query * scale
     scores = torch.bmm(query, key.transpose(1, 2))
+    if bias is not None:
+        scores.view(count, heads, length, length).add_(bias)
     if causal:
-        scores = scores + _later(scores)
+        scores = scores + _later(scores, length)
     # The kernel computes in fp32 and rounds its result to the scores' precision.
     weights = torch.softmax(scores, dim=-1)
     weights = drop(weights, dropout)
@@ -240,9 +259,9 @@ def _explicit_is_faster(parts: Tensor, dropout: float) -> bool:
     return dropout > 0.0 or parts.shape[-2] <= longest
 
 
-def _later(scores: Tensor) -> Tensor:
+def _later(like: Tensor, length: int) -> Tensor:
     """Minus infinity where the key stands behind the query, 0 elsewhere."""
-    return scores.new_full(scores.shape[-2:], -math.inf).triu(1)
+    return like.new_full((length, length), -math.inf).triu(1)
 
 
 def _join(contexts: list[Tensor], like: Tensor) -> Tensor:

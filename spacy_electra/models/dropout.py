@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Numbers are drawn as int64 and used as four int16 each.
+# Numbers are drawn with 64 bits and used as four int16 each.
 _PARTS = 4
-_HALF_RANGE = 1 << 14
-_SIGN_BIT = 15
+_LOWEST, _HIGHEST = torch.iinfo(torch.int16).min, torch.iinfo(torch.int16).max
 _INTEGERS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
@@ -41,7 +41,8 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
     Torch draws a random number for each value, which on a CPU takes several times as
     long as all else that a layer does between its matrix products. Here one draw of 64
     bits serves four values, and the mask is applied by integer arithmetic. ``p`` is
-    rounded to a multiple of 2^-15. Random numbers are those of torch's generator.
+    rounded to a multiple of 2^-16. Torch's generator gives the seed of each call's
+    random numbers, so its state alone determines them.
 
     Args:
         values: float [...].
@@ -62,13 +63,13 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
 def _keeping_bits(values: Tensor, p: float) -> Tensor:
     """All bits set where a value is kept, none where it is dropped: int16 [...]."""
     number = values.numel()
-    drawn = torch.empty(-(-number // _PARTS), dtype=torch.int64)
-    drawn.random_(torch.iinfo(torch.int64).min, None)
-    bits = drawn.view(torch.int16)[:number].view(values.shape)
-    # A uniform number of 15 bits less the limit is negative where it lies below it, and
-    # its sign spreads over all bits.
-    limit = round((1 - p) * 2 * _HALF_RANGE) - _HALF_RANGE
-    return bits.bitwise_right_shift_(1).sub_(limit).bitwise_right_shift_(_SIGN_BIT)
+    seed = int(torch.randint(1 << 62, ()))
+    drawn = np.random.SFC64(seed).random_raw(-(-number // _PARTS))
+    bits = torch.from_numpy(drawn.view(np.int16))[:number].view(values.shape)
+    # Of the numbers from the lowest up to the limit comes -1, all bits; of others 0.
+    limit = round((1 - p) * (_HIGHEST - _LOWEST + 1)) + _LOWEST
+    limit = min(max(limit, _LOWEST + 1), _HIGHEST)
+    return bits.clamp_(limit - 1, limit).sub_(limit)
 
 
 class _Dropout(torch.autograd.Function):

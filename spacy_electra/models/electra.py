@@ -15,8 +15,9 @@ from .embeddings import ElectraEmbeddings, check_length, compute_dtype
 from .encoder import Encoder
 from .initialization import initialize_weights
 from .outputs import EncoderOutput
-from .packing import AttentionLayout, PackedBatch, Segment, segments_of
+from .packing import AttentionLayout, PackedBatch
 from .pretrained import PretrainedModel
+from .segments import segments_of
 
 
 class ElectraModel(PretrainedModel):
@@ -56,7 +57,7 @@ class ElectraModel(PretrainedModel):
         """
         longest = max(batch.lengths, default=0)
         check_length(longest, self.config.max_position_embeddings)
-        layout = self._layout(segments_of(batch.lengths), longest, batch.lengths)
+        layout = self._layout(batch.lengths)
         embedded = self.embeddings(
             batch.input_ids, batch.token_type_ids, batch.position_ids
         )
@@ -126,15 +127,13 @@ class ElectraModel(PretrainedModel):
         )
         if eager or attention_mask is None or bool(attention_mask.all()):
             rows = None
-            layout = self._layout(
-                [Segment(0, count, length)], length, [length] * count, eager
-            )
+            layout = self._layout([length] * count, eager)
             if attention_mask is not None and eager:
                 layout = replace(layout, bias=_bias(attention_mask))
             layout = replace(layout, head_masks=self._head_masks(head_mask))
         else:
             rows, lengths = _real_rows(attention_mask)
-            layout = self._layout(segments_of(lengths), max(lengths), lengths)
+            layout = self._layout(lengths)
         embedded = self.embeddings(*(_flat_rows(part, rows) for part in inputs))
         last, states, attentions = self._encode(embedded, layout, output_hidden_states)
         shape = (count, length)
@@ -153,13 +152,7 @@ class ElectraModel(PretrainedModel):
         hidden = self.embeddings_project(embedded.to(dtype))
         return self.encoder(hidden, layout, keep_all)
 
-    def _layout(
-        self,
-        segments: list[Segment],
-        longest: int,
-        lengths: Sequence[int],
-        eager: bool = False,
-    ) -> AttentionLayout:
+    def _layout(self, lengths: Sequence[int], eager: bool = False) -> AttentionLayout:
         device = self.device
         eager = eager or self.config.position_embedding_type != "absolute"
         cumulative = None
@@ -168,11 +161,11 @@ class ElectraModel(PretrainedModel):
             ends = torch.tensor([0, *lengths]).cumsum(0)
             cumulative = ends.to(device=device, dtype=torch.int32)
         return AttentionLayout(
-            segments=segments,
+            segments=segments_of(lengths, padded=device.type == "cpu" and not eager),
             causal=self.config.is_decoder,
             eager=eager,
             cumulative_lengths=cumulative,
-            longest=longest,
+            longest=max(lengths, default=0),
         )
 
     def _head_masks(self, head_mask: Tensor | None) -> Tensor | None:

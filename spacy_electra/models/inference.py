@@ -17,7 +17,8 @@ from .electra import ElectraModel
 from .embeddings import check_length
 from .encoder import EncoderLayer
 from .outputs import EncoderOutput
-from .packing import PackedBatch, Segment, segments_of
+from .packing import PackedBatch
+from .segments import Segment, segments_of
 
 # Most rows of one forward pass: what lies between two layers should fit the caches.
 ROWS_A_PASS = 2048
@@ -69,7 +70,7 @@ class InferenceEncoder:
         """As ``ElectraModel.forward_packed``."""
         longest = max(batch.lengths, default=0)
         check_length(longest, self.config.max_position_embeddings)
-        segments = segments_of(batch.lengths)
+        segments = segments_of(batch.lengths, padded=True)
         with torch.autocast("cpu", enabled=False):
             hidden = self.network.embeddings(
                 batch.input_ids, batch.token_type_ids, batch.position_ids
@@ -111,10 +112,14 @@ class _Layer:
 
     def _attend(self, parts: Tensor, segment: Segment, context: Tensor) -> None:
         """Fill the segment's rows of ``context``."""
-        count, length = segment.count, segment.length
-        attended = attend(parts, scale=1.0)
-        rows = context[segment.start : segment.start + count * length]
-        rows.view(count, length, self.heads, -1).copy_(attended.transpose(1, 2))
+        padding = segment.padding
+        attended = attend(parts, bias=padding.bias if padding else None, scale=1.0)
+        attended = attended.transpose(1, 2)
+        rows = context[segment.start : segment.start + segment.rows]
+        if padding is None:
+            rows.view(attended.shape).copy_(attended)
+        else:
+            rows.copy_(padding.unpad(attended.reshape(-1, rows.shape[1])))
 
 
 def _scaled_queries(attention: SelfAttention) -> nn.Linear:

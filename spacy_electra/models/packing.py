@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from ..errors import Errors
+from .segments import Segment
 
 
 @dataclass(frozen=True)
 class PackedBatch:
     """Sequences of pieces, one behind the other, without padding.
 
-    Consecutive sequences of one length share an attention call, so a batch whose
+    Consecutive sequences of about one length share an attention call, so a batch whose
     sequences are sorted by length is the fastest; any order is right.
 
     Args:
@@ -69,20 +69,11 @@ class PackedBatch:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A run of sequences of one length: rows start to start + count * length."""
-
-    start: int
-    count: int
-    length: int
-
-
-@dataclass(frozen=True)
 class AttentionLayout:
     """How the rows of a batch fall into sequences, for attention.
 
     Args:
-        segments: Runs of equal length that cover all rows, in order.
+        segments: Runs that share a call; they cover all rows, in order.
         bias: Added to the scores, float [B, 1, Q, K]; only where there is one segment
             (a padded batch).
         causal: Whether a piece sees only those before it.
@@ -102,18 +93,6 @@ class AttentionLayout:
     head_masks: Tensor | None = None
     cumulative_lengths: Tensor | None = None
     longest: int = 0
-
-
-def segments_of(lengths: Sequence[int]) -> list[Segment]:
-    """Consecutive sequences of equal length, as one segment each."""
-    segments = []
-    start = 0
-    for length, run in groupby(lengths):
-        count = len(list(run))
-        if length:
-            segments.append(Segment(start, count, length))
-        start += count * length
-    return segments
 
 
 def split_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -12,7 +12,6 @@ from spacy_electra.models import (
     PackedBatch,
     split_by_tokens,
 )
-from spacy_electra.models.packing import segments_of
 
 lengths_strategy = st.lists(st.integers(1, 12), min_size=1, max_size=8)
 
@@ -103,15 +102,6 @@ def test_split_by_tokens_uses_each_sequence_once_and_keeps_the_bound(lengths, ro
         assert sum(lengths[i] for i in batch) <= room or len(batch) == 1
     in_order = [lengths[i] for batch in batches for i in batch]
     assert in_order == sorted(in_order)
-
-
-@given(lengths=st.lists(st.integers(0, 9), max_size=30))
-def test_segments_cover_all_rows(lengths):
-    rows = 0
-    for segment in segments_of(lengths):
-        assert segment.start == rows
-        rows += segment.count * segment.length
-    assert rows == sum(lengths)
 
 
 def test_weights_stay_tied(small_config, tmp_path):
