@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+# Weights that are added up at once where one index of many is drawn.
+_BLOCK = 128
 
 
 class Sampler(Protocol):
@@ -51,8 +55,9 @@ class GeneratorSampler:
         random: torch.Generator,
     ) -> Tensor:
         """Draw a piece for each masked place, int64 [M]."""
-        probabilities = torch.softmax(logits / self.temperature, dim=-1)
-        return _draw(probabilities.cumsum(-1), random)
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
+        return _draw(torch.softmax(logits, dim=-1), random)
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class UnigramSampler:
         random: torch.Generator,
     ) -> Tensor:
         """Draw a piece for each masked place, int64 [M]."""
-        cumulative = self.counts.double().cumsum(0).to(originals.device)
-        return _draw(cumulative.expand(len(originals), -1), random)
+        weights = self.counts.double().to(originals.device)
+        return _draw(weights.expand(len(originals), -1), random)
 
 
 class FrequencySampler:
@@ -202,13 +207,33 @@ def word_numbers(originals: Tensor, continues: Tensor) -> Tensor:
     return begins.cumsum(0) - 1
 
 
-def _draw(cumulative: Tensor, random: torch.Generator) -> Tensor:
-    """Invert cumulative weights [M, V] at a uniform number for each row.
+def _draw(weights: Tensor, random: torch.Generator) -> Tensor:
+    """An index for each row of weights [M, V], as often as its weight says, int64 [M].
 
     One number a row is enough; noise for every piece of the vocabulary (the Gumbel
-    trick) would cost more than the generator's own layers.
+    trick) would cost more than the generator's own layers. Adding up all weights one
+    after the other would, too: first a block is drawn, then an index in it.
     """
-    uniform = torch.rand(len(cumulative), 1, generator=random, dtype=torch.float64)
-    target = uniform.to(cumulative.device, cumulative.dtype) * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative.contiguous(), target, right=True)
-    return drawn.squeeze(-1).clamp(max=cumulative.shape[-1] - 1)
+    count, size = weights.shape
+    whole = size - size % _BLOCK
+    blocks = weights[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
+    rest = weights[:, whole:].sum(-1, keepdim=True)
+    cumulative = torch.cat([blocks, rest], dim=1).cumsum(-1)
+    uniform = torch.rand(count, 1, generator=random, dtype=torch.float64)
+    target = uniform.to(weights.device, weights.dtype) * cumulative[:, -1:]
+    block = _invert(cumulative, target)
+    before = F.pad(cumulative, (1, 0)).gather(1, block)
+    inside = block * _BLOCK + torch.arange(_BLOCK, device=weights.device)
+    chosen = weights.gather(1, inside.clamp(max=size - 1)) * (inside < size)
+    index = block * _BLOCK + _invert(chosen.cumsum(-1), target - before)
+    return index.squeeze(-1)
+
+
+def _invert(cumulative: Tensor, target: Tensor) -> Tensor:
+    """Where cumulative weights [M, n] exceed targets [M, 1], int64 [M, 1].
+
+    Where rounding keeps them from it, the last index with a weight of its own.
+    """
+    last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
+    found = torch.searchsorted(cumulative.contiguous(), target, right=True)
+    return torch.minimum(found, last)

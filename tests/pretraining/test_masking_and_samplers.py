@@ -77,11 +77,18 @@ def test_masking_is_a_function_of_its_seed():
     assert not torch.equal(a.batch.input_ids, c.batch.input_ids)
 
 
-def test_generator_sampler_follows_the_softmax():
-    logits = torch.tensor([0.0, 1.0, 2.0, -1.0]).expand(40_000, -1)
-    drawn = GeneratorSampler()(torch.zeros(40_000).long(), logits, 0.0, random_with(0))
-    found = torch.bincount(drawn, minlength=4) / 40_000
-    torch.testing.assert_close(found, logits[0].softmax(0), atol=0.01, rtol=0)
+# Pieces are drawn by the block, so vocabularies of one, of several, and of a rest.
+@pytest.mark.parametrize("size", [1, 4, 128, 256, 300, 385])
+def test_generator_sampler_follows_the_softmax(size):
+    logits = torch.randn(size, generator=random_with(1)) * 2
+    logits[1::5] = -torch.inf
+    logits[-1] = 2.0
+    originals = torch.zeros(40_000).long()
+    sampler = GeneratorSampler()
+    drawn = sampler(originals, logits.expand(40_000, -1), 0.0, random_with(0))
+    found = torch.bincount(drawn, minlength=size) / 40_000
+    torch.testing.assert_close(found, logits.softmax(0), atol=0.01, rtol=0)
+    assert (found[logits == -torch.inf] == 0).all()
 
 
 def test_temperature_sharpens():
