@@ -23,6 +23,7 @@ from .adapter import (
     TransformerData,
     WordpieceBatch,
 )
+from .attention_weights import attention_of_spans
 from .layout import (
     Layout,
     SpanTable,
@@ -165,49 +166,16 @@ class ElectraBatch(FullTransformerBatch):
         if self._attentions is not None:
             count = len(self.pieces)
             output["attentions"] = tuple(
-                self._attention_of(weights, 0, count, layout.width)
+                self._attention_of(weights, range(count), layout.width)
                 for weights in self._attentions
             )
         return output
 
     def _attention_of(
-        self, weights: Sequence[Tensor], first: int, behind: int, width: int
+        self, weights: Sequence[Tensor], spans: range, width: int
     ) -> Tensor:
-        """Attention weights of some spans in one layer.
-
-        Where a span runs in several windows, the row of each piece is that of the
-        window which its state comes from: zeros for what that window does not show.
-
-        Args:
-            weights: Of each window, float [heads, s, s].
-            first: The first span.
-            behind: The one behind the last.
-            width: At least that of the longest of them.
-
-        Returns:
-            Of these spans, float32 [spans, heads, width, width].
-        """
-        windows, table = self.windows, self._table
-        heads = weights[0].shape[0] if weights else 0
-        device = self._hidden.device
-        padded = torch.zeros((behind - first, heads, width, width), device=device)
-        row_ends = table.lengths.cumsum()
-        window_ends = windows.windows_per_doc.cumsum()
-        begins = windows.lengths.cumsum() - windows.lengths
-        for span in range(first, behind):
-            length = int(table.lengths[span])
-            rows = table.rows[row_ends[span] - length : row_ends[span]]
-            count = int(windows.windows_per_doc[span])
-            for window in range(window_ends[span] - count, window_ends[span]):
-                head = windows.cls_rows[window]
-                place = np.searchsorted(begins, head)
-                size = int(windows.lengths[place])
-                own = np.flatnonzero((rows >= head) & (rows < head + size))
-                columns = np.arange(size) + windows.starts[window]
-                columns[0], columns[-1] = 0, length - 1
-                part = weights[place][:, rows[own] - head, :size].float()
-                padded[span - first][:, own[:, None], columns] = part.to(device)
-        return padded
+        padded = attention_of_spans(weights, self.windows, self._table, spans, width)
+        return padded.to(self._hidden.device)
 
     def _rows_of_tokens(self) -> tuple[Integers, Integers]:
         flat = [span for spans in self.spans for span in spans]
@@ -299,7 +267,8 @@ class ElectraBatch(FullTransformerBatch):
         def attention_of(weights: Sequence[Tensor]) -> PartOf:
             def part(doc: int, first: int, behind: int) -> Any:
                 width = int(layout.widths[doc])
-                return torch2xp(self._attention_of(weights, first, behind, width))
+                own = range(first, behind)
+                return torch2xp(self._attention_of(weights, own, width))
 
             return part
 
