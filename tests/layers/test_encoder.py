@@ -38,7 +38,7 @@ def test_states_are_those_of_the_network(docs, tokenizer):
     for number, text in enumerate(TEXTS):
         encoding = tokenizer(text)
         with torch.no_grad():
-            states = network(torch.tensor([encoding.ids])).last_hidden_state[0]
+            states = network(torch.from_numpy(encoding.ids)[None]).last_hidden_state[0]
         n = len(encoding.ids) - 2
         np.testing.assert_allclose(
             encoded.states[begin : begin + n], states[1:-1], rtol=1e-4, atol=1e-4
