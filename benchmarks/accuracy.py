@@ -354,9 +354,15 @@ def runs_of(work: Path, budget: Budget, seeds: list[int]) -> dict[str, list[Run]
     }
 
 
-def is_complete(runs: dict[str, list[Run]], side: str) -> bool:
-    """Whether a side has the seeds of both fp32 sides, so that means compare."""
-    return len(runs[side]) == len(runs[FP32])
+def has_enough(runs: dict[str, list[Run]], side: str) -> bool:
+    """Whether a side has three seeds, or those of both fp32 sides: means compare."""
+    return len(runs[side]) >= min(3, len(runs[FP32]))
+
+
+def seeds_of(runs: dict[str, list[Run]], side: str) -> str:
+    """A remark where a side has fewer seeds than both fp32 sides."""
+    fewer = len(runs[side]) < len(runs[FP32])
+    return f", {len(runs[side])} seeds" if fewer else ""
 
 
 def accuracy_rows(budget: Budget, runs: dict[str, list[Run]]) -> list[list[str]]:
@@ -365,7 +371,8 @@ def accuracy_rows(budget: Budget, runs: dict[str, list[Run]]) -> list[list[str]]
     for metric in METRICS[budget.task]:
         cells = [
             cell([run["evaluated"][metric] for run in runs[side]])
-            if is_complete(runs, side)
+            + seeds_of(runs, side)
+            if has_enough(runs, side)
             else "-"
             for side in SIDES
         ]
@@ -380,7 +387,7 @@ def time_row(budget: Budget, runs: dict[str, list[Run]]) -> list[str]:
     seconds = {
         side: mean(run["train_seconds"] for run in runs[side])
         for side in SIDES
-        if is_complete(runs, side)
+        if has_enough(runs, side)
     }
     ratios = [
         f"{seconds[side]:.0f} ({seconds[THEIRS] / seconds[side]:.1f} ×)"
