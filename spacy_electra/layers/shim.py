@@ -271,11 +271,11 @@ class ElectraShim(PyTorchShim):
         """
         kept: list[tuple[nn.Parameter, Tensor]] = []
         for name, weight in [] if self.is_empty else self.network.named_parameters():
-            kept.append((weight, weight.data))
-            weight.data = weight.data.clone()
-            for part, values in split_fused(name, weight.data):
-                if (self.id, part) in params:
-                    values.copy_(xp2torch(params[self.id, part], device=values.device))
+            keys = [(self.id, part) for part, _ in split_fused(name, weight.data)]
+            if all(key in params for key in keys):
+                kept.append((weight, weight.data))
+                arrays = [xp2torch(params[key], device=weight.device) for key in keys]
+                weight.data = torch.cat(arrays)
         self._inference = None
         try:
             yield

@@ -235,5 +235,5 @@ def _invert(cumulative: Tensor, target: Tensor) -> Tensor:
     Where rounding keeps them from it, the last index with a weight of its own.
     """
     last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
-    found = torch.searchsorted(cumulative.contiguous(), target, right=True)
+    found = torch.searchsorted(cumulative, target, right=True)
     return torch.minimum(found, last)
