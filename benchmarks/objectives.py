@@ -35,17 +35,17 @@ from recipes import short_run
 from torch import Tensor
 from wasabi import msg
 
+from spacy_electra.metrics import area_under_curve
 from spacy_electra.models import PackedBatch
 from spacy_electra.models.packing import split_by_tokens
 from spacy_electra.models.precision import autocast
-from spacy_electra.pretraining import building
-from spacy_electra.pretraining.data.shards import Shards
-from spacy_electra.pretraining.figures.conllu import read_conllu
-from spacy_electra.pretraining.figures.metrics import area_under_curve
-from spacy_electra.pretraining.figures.probe import ProbeSettings, probe
+from spacy_electra.pretraining.corpus.shards import Shards
+from spacy_electra.pretraining.evaluation.conllu import read_conllu
+from spacy_electra.pretraining.evaluation.probe import ProbeSettings, probe
 from spacy_electra.pretraining.objective import Losses
-from spacy_electra.pretraining.run.opening import Pair, open_pair
+from spacy_electra.pretraining.pairs import Pair, open_pair
 from spacy_electra.pretraining.run.trainer import Trainer
+from spacy_electra.pretraining.start import word_start
 
 # Sizes at which minutes on one core are enough to learn something; the rest is that of
 # the recipe. The generator keeps half of the width.
@@ -213,7 +213,7 @@ def untrained(bench: Bench, arm: Arm, seed: int) -> Record:
     def run() -> Record:
         changes = {**SHAPE, "training.seed": seed}
         trainer = Trainer(short_run(bench.shards, 1, changes), folder / "run")
-        building.start_words(trainer.objective, trainer.shards)
+        word_start.start_words(trainer.objective, trainer.shards)
         trainer.finish()
         return {"tokens": 0, "seconds": 0.0, "log": [], "figures": {}}
 
@@ -326,7 +326,7 @@ def cooking_rows(bench: Bench, split: str) -> Iterable[dict[str, Any]]:
 def count_words_once() -> None:
     """Let all runs of this process share word vectors: the corpus decides on them."""
     known: dict[tuple[int, int], Tensor] = {}
-    count = building.word_vectors
+    count = word_start.word_vectors
 
     def remembered(ids: NDArray[np.integer], vocab_size: int, width: int) -> Tensor:
         key = (len(ids), width)
@@ -334,7 +334,7 @@ def count_words_once() -> None:
             known[key] = count(ids, vocab_size, width)
         return known[key]
 
-    building.word_vectors = remembered
+    word_start.word_vectors = remembered
 
 
 def whole_run(bench: Bench, arm: Arm, seed: int) -> Record:

@@ -17,8 +17,8 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from spacy_electra.pretraining.data.corpus import read_documents
-from spacy_electra.pretraining.data.preparation import prepare_corpus
+from spacy_electra.pretraining.corpus.documents import read_documents
+from spacy_electra.pretraining.corpus.preparation import prepare_corpus
 from spacy_electra.tokenization import ElectraTokenizer
 
 

@@ -35,7 +35,7 @@ from spacy_electra.models.precision import autocast
 from spacy_electra.pretraining.masking import Masking
 from spacy_electra.pretraining.objective import ReplacedTokenDetection
 from spacy_electra.pretraining.optimizers import adamw
-from spacy_electra.pretraining.sampler import GeneratorSampler
+from spacy_electra.pretraining.samplers import GeneratorSampler
 
 SPECIAL = (0, 100, 101, 102, 103)
 CLS, SEP, MASK = 101, 102, 103

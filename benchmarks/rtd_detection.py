@@ -19,8 +19,8 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from spacy_electra.checkpoints import resolve_source
-from spacy_electra.pretraining.data.corpus import read_documents
-from spacy_electra.pretraining.figures.metrics import area_under_curve, detection
+from spacy_electra.metrics import area_under_curve, detection
+from spacy_electra.pretraining.corpus.documents import read_documents
 from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5

@@ -1,6 +1,10 @@
 """Every error and warning message of the package, each under a code of its own."""
 
+import errno
 from enum import Enum
+
+# What a disk without room says, or one that gives this user no more.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Message(str, Enum):

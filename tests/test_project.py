@@ -26,8 +26,8 @@ from weasel.cli.document import project_document
 from weasel.cli.run import check_rerun, project_run
 from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
-from spacy_electra.pretraining.figures.metrics import detection
-from spacy_electra.pretraining.run.workers import own_device
+from spacy_electra.metrics import detection
+from spacy_electra.pretraining.run.distributed import own_device
 from spacy_electra.pretraining.settings import PretrainingSettings
 
 PROJECT = Path(__file__).parents[1] / "project"

@@ -19,8 +19,8 @@ from spacy.training import Example
 from thinc.api import require_gpu
 from wasabi import msg
 
+from spacy_electra.metrics import detection
 from spacy_electra.pipeline.rtd_scorer import gold_labels
-from spacy_electra.pretraining.figures.metrics import detection
 
 SPANS_KEY = "rtd"
 DEFAULT_THRESHOLD = 0.5

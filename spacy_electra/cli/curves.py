@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from ..pretraining.figures.curves import draw_curves
+from ..pretraining.run.curves import draw_curves
 
 
 def curves(

@@ -9,10 +9,10 @@ import srsly
 import typer
 from wasabi import msg
 
-from ..pretraining.data.corpus import read_documents
-from ..pretraining.figures.pair_evaluation import evaluate_pair
-from ..pretraining.run.opening import open_pair
-from ..pretraining.run.workers import own_device
+from ..pretraining.corpus.documents import read_documents
+from ..pretraining.evaluation.pair_evaluation import evaluate_pair
+from ..pretraining.pairs import open_pair
+from ..pretraining.run.distributed import own_device
 
 
 def evaluate(

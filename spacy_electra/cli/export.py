@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from ..pretraining.run.export import export_run
+from ..pretraining.pairs import export_run
 
 
 def export(

@@ -11,8 +11,8 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..checkpoints import resolve_source
-from ..pretraining.data.corpus import corpus_files
-from ..pretraining.data.preparation import Prepared, prepare_corpus
+from ..pretraining.corpus.documents import corpus_files
+from ..pretraining.corpus.preparation import Prepared, prepare_corpus
 from ..tokenization.wordpiece import ElectraTokenizer
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"

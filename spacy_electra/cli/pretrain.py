@@ -9,10 +9,9 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
-from ..pretraining.figures.curves import draw_curves
-from ..pretraining.run.layout import CURVES
+from ..pretraining.run.curves import CURVES, draw_curves
+from ..pretraining.run.distributed import own_device, workers_from_environment
 from ..pretraining.run.trainer import Trainer
-from ..pretraining.run.workers import own_device, workers_from_environment
 from ..pretraining.settings import PretrainingSettings
 from .progress import PretrainingBar
 

@@ -10,11 +10,11 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..pretraining.figures.conllu import read_conllu
-from ..pretraining.figures.probe import ProbeSettings
-from ..pretraining.figures.probe import probe as train_probes
-from ..pretraining.run.opening import open_pair
-from ..pretraining.run.workers import own_device
+from ..pretraining.evaluation.conllu import read_conllu
+from ..pretraining.evaluation.probe import ProbeSettings
+from ..pretraining.evaluation.probe import probe as train_probes
+from ..pretraining.pairs import open_pair
+from ..pretraining.run.distributed import own_device
 
 
 def probe(

@@ -9,7 +9,7 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..pretraining.data.corpus import corpus_files, read_documents
+from ..pretraining.corpus.documents import corpus_files, read_documents
 from ..tokenization.coverage import measure_coverage
 from ..tokenization.vocabulary import train_vocabulary
 

@@ -12,7 +12,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 from ..errors import Errors
-from ..pretraining.data.corpus import read_documents
+from ..pretraining.corpus.documents import read_documents
 
 
 @registry.readers("spacy-electra.TextCorpus.v1")

@@ -18,7 +18,8 @@ from ..layers.encoder import load_encoder, packed_batches, source_of
 from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast
-from ..pretraining.figures.evaluation import Evaluation, evaluate
+from ..pretraining.building import build_sampler
+from ..pretraining.evaluation.evaluation import Evaluation, evaluate
 from ..pretraining.masking import Masking
 from ..pretraining.objective import ReplacedTokenDetection
 from ..pretraining.settings import SamplerSettings
@@ -101,13 +102,17 @@ class RTDPretraining:
                 share=settings.mask_share,
                 share_masked=settings.mask_replaced,
             ),
-            SamplerSettings(
-                weak=settings.weak,
-                strong=settings.strong,
-                start=settings.start,
-                end=settings.end,
-                temperature=settings.temperature,
-            ).build(frequencies, self.tokenizer),
+            build_sampler(
+                SamplerSettings(
+                    weak=settings.weak,
+                    strong=settings.strong,
+                    start=settings.start,
+                    end=settings.end,
+                    temperature=settings.temperature,
+                ),
+                frequencies,
+                self.tokenizer,
+            ),
             rtd_weight=settings.rtd_weight,
         )
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from ..errors import Errors
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
-from .data.shards import Shards
+from ..tokenization.wordpiece import ElectraTokenizer
+from .corpus.shards import Shards
 from .disentangled import disentangle
 from .electric import EnergyCloze
 from .masking import Masking
 from .objective import MaskedLanguageModeling, Objective, ReplacedTokenDetection
-from .sampler import GeneratorSampler
-from .settings import PretrainingSettings
-from .start.initial_weights import start_from
+from .samplers import (
+    FrequencySampler,
+    GeneratorSampler,
+    MixtureSampler,
+    Sampler,
+    UnigramSampler,
+    WordSampler,
+    count_words,
+)
+from .settings import PretrainingSettings, SamplerSettings
+from .start.checkpoint_start import start_from
 from .start.local_start import apply_local_start
-from .start.word_start import word_vectors
 
 
 def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
@@ -57,7 +68,7 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     )
     counts = torch.from_numpy(shards.counts).clone()
     counts[list(tokenizer.all_special_ids)] = 0
-    sampler = settings.sampler.build(counts, tokenizer, shards.ids)
+    sampler = build_sampler(settings.sampler, counts, tokenizer, shards.ids)
     if alone:
         return MaskedLanguageModeling(generator, discriminator, masking, sampler)
     electric = chosen.name == "electric"
@@ -80,19 +91,53 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     return detection
 
 
-def start_words(objective: Objective, shards: Shards) -> None:
-    """Give embeddings and output biases what counting the corpus can tell."""
-    table = objective.generator.electra.embeddings.word_embeddings.weight
-    vocab_size, width = table.shape
-    vectors = word_vectors(shards.ids, vocab_size, width)
-    counts = torch.from_numpy(shards.counts).float() + 1.0
-    known = vectors.any(dim=1).to(table.device)
-    heads = [objective.generator.head, objective.language_head]
-    with torch.no_grad():
-        for head in heads:
-            if head is not None:
-                head.decoder.bias.copy_((counts / counts.sum()).log())
-                # Most heads use the table itself; one with its own starts alike.
-                if head.decoder.weight is not table:
-                    head.decoder.weight[known] = vectors.to(table.device)[known]
-        table[known] = vectors.to(table.device)[known]
+def build_sampler(
+    settings: SamplerSettings,
+    counts: torch.Tensor,
+    tokenizer: ElectraTokenizer,
+    ids: NDArray[np.unsignedinteger] | None = None,
+) -> Sampler:
+    """The sampler of the settings.
+
+    Args:
+        settings: Which ones, and how they mix.
+        counts: How often each piece occurs in the corpus, [V].
+        tokenizer: Says which pieces continue a word.
+        ids: Pieces of the corpus, end to end [T], in which "word" counts words.
+
+    Raises:
+        ValueError: If "word" is asked for without them.
+    """
+    if settings.start == settings.end == 1.0:
+        return named_sampler(settings.strong, settings, counts, tokenizer, ids)
+    return MixtureSampler(
+        weak=named_sampler(settings.weak, settings, counts, tokenizer, ids),
+        strong=named_sampler(settings.strong, settings, counts, tokenizer, ids),
+        continues=torch.from_numpy(tokenizer.continuations),
+        start=settings.start,
+        end=settings.end,
+        rise_from=settings.rise_from,
+        rise_to=settings.rise_to,
+    )
+
+
+def named_sampler(
+    name: str,
+    settings: SamplerSettings,
+    counts: torch.Tensor,
+    tokenizer: ElectraTokenizer,
+    ids: NDArray[np.unsignedinteger] | None = None,
+) -> Sampler:
+    """One sampler by its name, of ``SAMPLERS``; arguments as in ``build_sampler``."""
+    if name == "generator":
+        return GeneratorSampler(settings.temperature)
+    if name == "unigram":
+        return UnigramSampler(counts)
+    continues = torch.from_numpy(tokenizer.continuations)
+    by_frequency = FrequencySampler(counts, continues)
+    if name == "frequency":
+        return by_frequency
+    if ids is None:
+        raise ValueError(Errors.SE431())
+    words = count_words(ids, continues, tokenizer.all_special_ids)
+    return WordSampler(words, continues, by_frequency)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.heads.masked_lm import MaskedLMHead
 from .masking import Masked, Masking
-from .sampler import Sampler
+from .samplers import Sampler
 
 
 @dataclass(frozen=True)

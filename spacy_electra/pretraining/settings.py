@@ -8,24 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from thinc.api import Config
 
 from ..errors import Errors
 from ..models import ElectraConfig
-from ..tokenization.wordpiece import ElectraTokenizer
 from .optimizers import OPTIMIZERS
-from .sampler import (
-    FrequencySampler,
-    GeneratorSampler,
-    MixtureSampler,
-    Sampler,
-    UnigramSampler,
-)
 from .start.local_start import OFFSETS
-from .word_sampler import WordSampler, count_words
 
 Settings = TypeVar("Settings")
 INITS = ("local", "usual")
@@ -156,55 +144,6 @@ class SamplerSettings:
     rise_from: float = 0.0
     rise_to: float = 1.0
     temperature: float = 1.0
-
-    def build(
-        self,
-        counts: torch.Tensor,
-        tokenizer: ElectraTokenizer,
-        ids: NDArray[np.unsignedinteger] | None = None,
-    ) -> Sampler:
-        """The sampler.
-
-        Args:
-            counts: How often each piece occurs in the corpus, [V].
-            tokenizer: Says which pieces continue a word.
-            ids: Pieces of the corpus, end to end [T], in which "word" counts words.
-
-        Raises:
-            ValueError: If "word" is asked for without them.
-        """
-        if self.start == self.end == 1.0:
-            return self.part(self.strong, counts, tokenizer, ids)
-        return MixtureSampler(
-            weak=self.part(self.weak, counts, tokenizer, ids),
-            strong=self.part(self.strong, counts, tokenizer, ids),
-            continues=torch.from_numpy(tokenizer.continuations),
-            start=self.start,
-            end=self.end,
-            rise_from=self.rise_from,
-            rise_to=self.rise_to,
-        )
-
-    def part(
-        self,
-        name: str,
-        counts: torch.Tensor,
-        tokenizer: ElectraTokenizer,
-        ids: NDArray[np.unsignedinteger] | None = None,
-    ) -> Sampler:
-        """A sampler by its name, of ``SAMPLERS``; arguments as in ``build``."""
-        if name == "generator":
-            return GeneratorSampler(self.temperature)
-        if name == "unigram":
-            return UnigramSampler(counts)
-        continues = torch.from_numpy(tokenizer.continuations)
-        by_frequency = FrequencySampler(counts, continues)
-        if name == "frequency":
-            return by_frequency
-        if ids is None:
-            raise ValueError(Errors.SE431())
-        words = count_words(ids, continues, tokenizer.all_special_ids)
-        return WordSampler(words, continues, by_frequency)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_electra.pretraining.data.shards import write_shards
+from spacy_electra.pretraining.corpus.shards import write_shards
 from spacy_electra.pretraining.settings import PretrainingSettings
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 

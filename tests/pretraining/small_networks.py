@@ -9,7 +9,7 @@ from spacy_electra.models import (
     PackedBatch,
 )
 from spacy_electra.pretraining.masking import Masking
-from spacy_electra.pretraining.sampler import GeneratorSampler
+from spacy_electra.pretraining.samplers import GeneratorSampler
 
 CONFIG = ElectraConfig(
     vocab_size=60,

@@ -37,7 +37,7 @@ def binary(place):
 
 
 def small(place):
-    from spacy_electra.pretraining.data.shards import write_shards
+    from spacy_electra.pretraining.corpus.shards import write_shards
     from spacy_electra.tokenization import ElectraTokenizer
 
     shutil.rmtree(place / "shards")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_electra.pretraining.data.batches import SequenceBatches
+from spacy_electra.pretraining.batches import SequenceBatches
 from spacy_electra.pretraining.disentangled import plain_discriminator
 from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.settings import PretrainingSettings, TrainingSettings

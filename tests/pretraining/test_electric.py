@@ -8,9 +8,9 @@ from small_networks import batch, make_objective, random
 
 from spacy_electra.models import ElectraForPreTraining
 from spacy_electra.pretraining.electric import EnergyCloze, contrastive_loss
-from spacy_electra.pretraining.run.export import export_run
+from spacy_electra.pretraining.pairs import export_run
 from spacy_electra.pretraining.run.trainer import Trainer
-from spacy_electra.pretraining.sampler import GeneratorSampler
+from spacy_electra.pretraining.samplers import GeneratorSampler
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")

@@ -5,13 +5,14 @@ from hypothesis import strategies as st
 
 from spacy_electra.models import PackedBatch
 from spacy_electra.pretraining.masking import Masking
-from spacy_electra.pretraining.sampler import (
+from spacy_electra.pretraining.samplers import (
     FrequencySampler,
     GeneratorSampler,
     MixtureSampler,
     UnigramSampler,
+    WordSampler,
+    count_words,
 )
-from spacy_electra.pretraining.word_sampler import WordSampler, count_words
 
 CLS, SEP, MASK = 1, 2, 3
 MASKING = Masking(mask_id=MASK, special_ids=(0, CLS, SEP, MASK))

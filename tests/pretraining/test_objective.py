@@ -3,7 +3,7 @@ import torch
 from small_networks import batch, make_objective, random
 
 from spacy_electra.pretraining.objective import ReplacedTokenDetection
-from spacy_electra.pretraining.sampler import UnigramSampler
+from spacy_electra.pretraining.samplers import UnigramSampler
 
 
 def objective(sampler=None, **options):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .sharding import divided_like
+from .distributed import divided_like
 
 
 class WeightAverage:

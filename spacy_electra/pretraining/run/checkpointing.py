@@ -17,24 +17,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...errors import Errors
+from ...errors import DISK_FULL, Errors
 from ...models import ElectraForMaskedLM
 from ...tokenization.wordpiece import ElectraTokenizer
 from ..disentangled import TABLES, differences, is_disentangled, plain_discriminator
 from ..objective import Objective
-from ..settings import PretrainingSettings
-from .averaging import WeightAverage
-from .layout import (
+from ..pairs import (
     DISCRIMINATOR,
-    DISK_FULL,
     GENERATOR,
     PARTIAL,
+    PROGRESS,
     checkpoint_of,
     checkpoints,
 )
-from .sharding import divided_like, whole
+from ..settings import PretrainingSettings
+from .averaging import WeightAverage
+from .distributed import divided_like, whole
 
-PROGRESS, OPTIMIZERS_FILE = "progress.json", "optimizers.safetensors"
+OPTIMIZERS_FILE = "optimizers.safetensors"
 LANGUAGE_HEAD, DIFFERENCES = "language_head.safetensors", "differences.safetensors"
 AVERAGE = "average.safetensors"
 # What runs of before wrote in place of OPTIMIZERS_FILE.

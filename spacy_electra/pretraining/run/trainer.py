@@ -19,17 +19,22 @@ from torch.optim import Optimizer
 from ...errors import Errors
 from ...models.encoder import EncoderLayer
 from ...models.precision import autocast
-from ..building import build_objective, start_words
-from ..data.batches import SequenceBatches
-from ..data.shards import Shards
-from ..figures.evaluation import evaluate, figure_names, held_out_batches
+from ..batches import SequenceBatches
+from ..building import build_objective, named_sampler
+from ..corpus.shards import Shards
+from ..evaluation.evaluation import evaluate, figure_names, held_out_batches
 from ..objective import Losses
 from ..optimizers import OPTIMIZERS, warmup_then_decay
-from ..sampler import GeneratorSampler, Sampler
+from ..pairs import (
+    FINAL,
+    checkpoint_of,
+    checkpoints,
+)
+from ..samplers import GeneratorSampler, Sampler
 from ..settings import PretrainingSettings
+from ..start.word_start import start_words
 from .averaging import WeightAverage
 from .checkpointing import (
-    PROGRESS,
     Progress,
     RunState,
     check_space,
@@ -38,32 +43,20 @@ from .checkpointing import (
     save_networks,
     whole_folder,
 )
-from .layout import (
-    CHECKPOINTS,
-    CONFIG,
-    DISCRIMINATOR,
-    FINAL,
-    GENERATOR,
-    checkpoint_of,
-    checkpoints,
+from .distributed import Sharded, Workers, whole, without_exchange
+from .health import Watcher
+from .log import (
+    COLUMNS,
+    LOG,
+    LogFile,
+    Report,
+    RunningFigures,
+    Tracker,
+    is_better,
+    open_trackers,
 )
-from .log import LOG, LogFile
-from .reporting import COLUMNS, Report, RunningFigures, is_better
-from .sharding import Sharded, whole
-from .trackers import Tracker, open_trackers
-from .watching import Watcher
-from .workers import Workers, without_exchange
 
-__all__ = [
-    "CHECKPOINTS",
-    "DISCRIMINATOR",
-    "FINAL",
-    "GENERATOR",
-    "LOG",
-    "PROGRESS",
-    "Trainer",
-    "checkpoints",
-]
+CONFIG = "config.cfg"
 _LOCK = "run.lock"
 # Besides what is kept: the one being written, and the result.
 _CHECKPOINTS_MORE = 2
@@ -133,8 +126,11 @@ class Trainer:
         self.evaluation_samplers: dict[str, Sampler] = {
             "generator": GeneratorSampler(),
             **{
-                name: settings.sampler.part(
-                    name, torch.from_numpy(shards.counts), self.tokenizer
+                name: named_sampler(
+                    name,
+                    settings.sampler,
+                    torch.from_numpy(shards.counts),
+                    self.tokenizer,
                 )
                 for name in ("unigram", "frequency")
             },

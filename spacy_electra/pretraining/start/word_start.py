@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..corpus.shards import Shards
+from ..objective import Objective
 from .local_start import WORD_DEVIATION
 
 OFFSETS = (1, 2)
@@ -15,6 +17,24 @@ OFFSETS = (1, 2)
 # (Levy, Goldberg and Dagan, 2015, section 3.1).
 CONTEXT_SMOOTHING = 0.75
 _IDS_A_CHUNK = 8_000_000
+
+
+def start_words(objective: Objective, shards: Shards) -> None:
+    """Give embeddings and output biases what counting the corpus can tell."""
+    table = objective.generator.electra.embeddings.word_embeddings.weight
+    vocab_size, width = table.shape
+    vectors = word_vectors(shards.ids, vocab_size, width)
+    counts = torch.from_numpy(shards.counts).float() + 1.0
+    known = vectors.any(dim=1).to(table.device)
+    heads = [objective.generator.head, objective.language_head]
+    with torch.no_grad():
+        for head in heads:
+            if head is not None:
+                head.decoder.bias.copy_((counts / counts.sum()).log())
+                # Most heads use the table itself; one with its own starts alike.
+                if head.decoder.weight is not table:
+                    head.decoder.weight[known] = vectors.to(table.device)[known]
+        table[known] = vectors.to(table.device)[known]
 
 
 def word_vectors(

@@ -12,10 +12,11 @@ import pytest
 import torch
 from filelock import FileLock
 
-from spacy_electra.pretraining.data.shards import write_shards
+from spacy_electra.pretraining.corpus.shards import write_shards
+from spacy_electra.pretraining.pairs import checkpoints
 from spacy_electra.pretraining.run import checkpointing
 from spacy_electra.pretraining.run.checkpointing import PROGRESS
-from spacy_electra.pretraining.run.trainer import Trainer, checkpoints
+from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 # Runs of seconds learn nothing, and say so.

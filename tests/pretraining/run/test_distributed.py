@@ -16,11 +16,14 @@ import torch
 from safetensors.torch import load_file
 from thinc.api import Config
 
-from spacy_electra.pretraining.run.layout import checkpoint_of, checkpoints
-from spacy_electra.pretraining.run.meeting import fresh_store
-from spacy_electra.pretraining.run.sharding import Sharded
+from spacy_electra.pretraining.pairs import checkpoint_of, checkpoints
+from spacy_electra.pretraining.run.distributed import (
+    Sharded,
+    Workers,
+    fresh_store,
+    own_device,
+)
 from spacy_electra.pretraining.run.trainer import Trainer
-from spacy_electra.pretraining.run.workers import Workers, own_device
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
@@ -43,7 +46,10 @@ import json, os, signal, sys
 import torch
 from spacy_electra.cli.app import app
 from spacy_electra.pretraining.run.trainer import Trainer
-from spacy_electra.pretraining.run.workers import own_device, workers_from_environment
+from spacy_electra.pretraining.run.distributed import (
+    own_device,
+    workers_from_environment,
+)
 from spacy_electra.pretraining.settings import PretrainingSettings
 
 torch.set_num_threads(1)

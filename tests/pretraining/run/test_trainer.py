@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
-from spacy_electra.pretraining.run.trainer import Trainer, checkpoints
+from spacy_electra.pretraining.pairs import checkpoints
+from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.pretraining.settings import PretrainingSettings
 from spacy_electra.tokenization import ElectraTokenizer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_electra.pretraining.figures.curves import (
+from spacy_electra.pretraining.run.curves import (
     auc_columns,
     draw_curves,
     points,

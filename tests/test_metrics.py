@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, precision_score, recall_score, roc_auc_score
 
-from spacy_electra.pretraining.figures.metrics import area_under_curve, detection
+from spacy_electra.metrics import area_under_curve, detection
 
 pairs = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0]), st.booleans()),

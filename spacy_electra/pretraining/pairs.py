@@ -1,4 +1,4 @@
-"""Opening the pair of networks that a run, a checkpoint or a source directory holds."""
+"""The two networks of a run: where they lie on disk, opening and exporting them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import srsly
+import torch
 
-from ...checkpoints import read_model, resolve_source
-from ...errors import Errors
-from ...models import ElectraForMaskedLM, ElectraForPreTraining
-from ...tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
-from ..data.shards import TOKENIZER as SHARDS_TOKENIZER
-from .checkpointing import PROGRESS
-from .layout import DISCRIMINATOR, FINAL, GENERATOR, checkpoints
+from ..checkpoints import read_model, resolve_source, write_model
+from ..errors import Errors
+from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from ..tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
+from .corpus.shards import TOKENIZER as SHARDS_TOKENIZER
+
+CHECKPOINTS, FINAL = "checkpoints", "final"
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"
+PROGRESS = "progress.json"
+# What is being written, or removed, ends in this.
+PARTIAL = ".part"
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    folders = (output / CHECKPOINTS).glob("step-*")
+    return sorted(folder for folder in folders if folder.suffix != PARTIAL)
+
+
+def checkpoint_of(output: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, or will."""
+    return output / CHECKPOINTS / f"step-{step:08d}"
 
 
 @dataclass(frozen=True)
@@ -80,3 +101,39 @@ def _tokenizer(folder: Path) -> ElectraTokenizer:
         shards = srsly.read_json(progress)["settings"]["data"]["shards"]
         return ElectraTokenizer.from_pretrained(Path(shards) / SHARDS_TOKENIZER)
     return ElectraTokenizer.from_pretrained(folder)
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    dtype: str = "bf16",
+) -> None:
+    """Write what a run has learned as one directory.
+
+    The discriminator and its tokenizer stand on top, the generator in a folder
+    "generator" below, where the pretraining of ``electra_rtd`` looks for it. What the
+    networks need only while they train is left behind.
+
+    Args:
+        run: Folder of a run: its result is taken or, where it has none yet, its last
+            checkpoint; or anything else that ``open_pair`` opens.
+        output: The directory, made where it is missing.
+        dtype: Precision of the weights in the files, a key of ``DTYPES``.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If there is no such dtype.
+    """
+    if dtype not in DTYPES:
+        choices = ", ".join(DTYPES)
+        raise ValueError(Errors.SE002(name="dtype", value=dtype, choices=choices))
+    pair = open_pair(run)
+    # Other readers cut texts there: it is what the network can take.
+    longest = pair.discriminator.config.max_position_embeddings
+    pair.tokenizer.settings["model_max_length"] = longest
+    folder = Path(output)
+    write_model(pair.discriminator, folder, DTYPES[dtype])
+    pair.tokenizer.save_pretrained(folder)
+    if pair.generator is not None:
+        write_model(pair.generator, folder / GENERATOR, DTYPES[dtype])
+        pair.tokenizer.save_pretrained(folder / GENERATOR)

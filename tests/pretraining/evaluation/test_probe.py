@@ -4,8 +4,12 @@ import pytest
 import torch
 
 from spacy_electra.models import ElectraConfig, ElectraModel
-from spacy_electra.pretraining.figures.conllu import TaggedSentence, read_conllu
-from spacy_electra.pretraining.figures.probe import ProbeSettings, probe, tagged_pieces
+from spacy_electra.pretraining.evaluation.conllu import TaggedSentence, read_conllu
+from spacy_electra.pretraining.evaluation.probe import (
+    ProbeSettings,
+    probe,
+    tagged_pieces,
+)
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 CONLLU = """# sent_id = 1

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from spacy_electra.cli.app import app
-from spacy_electra.pretraining.data.preparation import prepare_corpus
-from spacy_electra.pretraining.data.shards import Shards
+from spacy_electra.pretraining.corpus.preparation import prepare_corpus
+from spacy_electra.pretraining.corpus.shards import Shards
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.coverage import measure_coverage
 from spacy_electra.tokenization.vocabulary import train_vocabulary
@@ -32,7 +32,7 @@ def contents(shards):
 
 
 def test_processes_change_nothing(tmp_path, grammar, vocabulary, monkeypatch):
-    from spacy_electra.pretraining.data import encoding
+    from spacy_electra.pretraining.corpus import encoding
 
     monkeypatch.setattr(encoding, "_CHARACTERS_A_CALL", 2000)
     corpus = write_corpus(tmp_path / "text", grammar(60))
@@ -69,7 +69,7 @@ def test_writer_that_was_killed_leaves_no_shards(tmp_path, grammar, vocabulary):
 
 
 def test_full_disk_is_one_clear_error(tmp_path, grammar, vocabulary, monkeypatch):
-    from spacy_electra.pretraining.data import preparation
+    from spacy_electra.pretraining.corpus import preparation
 
     def write_shards(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")

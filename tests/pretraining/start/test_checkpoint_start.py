@@ -8,7 +8,7 @@ from transformers import ElectraForPreTraining as TheirDiscriminator
 
 from spacy_electra.models import PackedBatch
 from spacy_electra.pretraining.run.trainer import Trainer
-from spacy_electra.pretraining.start.vocabulary_exchange import (
+from spacy_electra.pretraining.start.checkpoint_start import (
     exchange_rows,
     exchange_sources,
 )

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
-from spacy_electra.pretraining.run.export import export_run
+from spacy_electra.pretraining.pairs import export_run
 from spacy_electra.pretraining.run.trainer import Trainer
 from spacy_electra.tokenization import ElectraTokenizer
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_electra.pretraining.data.batches import SequenceBatches
-from spacy_electra.pretraining.data.shards import Shards, write_shards
+from spacy_electra.pretraining.batches import SequenceBatches
+from spacy_electra.pretraining.corpus.shards import Shards, write_shards
 
 
 def test_ids_are_those_of_the_documents(tmp_path, tokenizer):

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Errors
-from ..run.log import LOG, read_log
+from .log import LOG, read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CURVES = "curves.png"
 Points = list[tuple[float, float]]
 _WIDTH, _HEIGHT, _DOTS_AN_INCH = 11.0, 4.0, 150
 _AUC = "auc_"

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...metrics import Detection, detection
 from ...models import PackedBatch
 from ...tokenization.wordpiece import ElectraTokenizer
 from ..objective import Objective
-from ..sampler import Sampler
-from .metrics import Detection, detection
+from ..samplers import Sampler
 
 _SEQUENCES_A_PASS = 32
 _CHARACTERS_A_DOCUMENT = 20_000

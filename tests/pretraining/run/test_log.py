@@ -10,12 +10,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from spacy_electra.cli.app import app
-from spacy_electra.pretraining.run import trackers
+from spacy_electra.pretraining.run import log
 from spacy_electra.pretraining.run.averaging import WeightAverage
-from spacy_electra.pretraining.run.reporting import is_better
-from spacy_electra.pretraining.run.trackers import open_trackers
+from spacy_electra.pretraining.run.health import Watcher
+from spacy_electra.pretraining.run.log import is_better, open_trackers
 from spacy_electra.pretraining.run.trainer import Trainer
-from spacy_electra.pretraining.run.watching import Watcher
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
@@ -141,8 +140,8 @@ def test_trackers_that_are_installed_get_every_row(settings_for, tmp_path, monke
         def close(self):
             rows.append("closed")
 
-    monkeypatch.setattr(trackers, "find_spec", lambda name: name == "tensorboard")
-    monkeypatch.setattr(trackers, "TensorBoard", Fake)
+    monkeypatch.setattr(log, "find_spec", lambda name: name == "tensorboard")
+    monkeypatch.setattr(log, "TensorBoard", Fake)
     Trainer(settings_for(training={"max_steps": 8}), tmp_path).train()
     assert [row["step"] for row in rows[:-1]] == [4, 8]
     assert "mlm_loss" in rows[0]
@@ -169,11 +168,11 @@ def test_weights_and_biases_has_one_run_however_often_it_is_resumed(
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     logged = []
-    log = wandb.Run.log
+    write = wandb.Run.log
 
     def spy(run, figures, step):
         logged.append((run.id, step, set(figures)))
-        return log(run, figures, step=step)
+        return write(run, figures, step=step)
 
     monkeypatch.setattr(wandb.Run, "log", spy)
     for steps in (4, 8):
@@ -187,7 +186,7 @@ def test_weights_and_biases_has_one_run_however_often_it_is_resumed(
 
 
 def test_tracker_that_is_missing_is_named(settings_for, tmp_path, monkeypatch):
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
     assert open_trackers(["auto"], tmp_path, settings_for()) == []
     with pytest.raises(ImportError, match="wandb"):
         open_trackers(["wandb"], tmp_path, settings_for())
@@ -196,7 +195,7 @@ def test_tracker_that_is_missing_is_named(settings_for, tmp_path, monkeypatch):
 def test_run_without_held_out_text_trains_all_the_same(
     settings_for, tmp_path, grammar, shards
 ):
-    from spacy_electra.pretraining.data.shards import write_shards
+    from spacy_electra.pretraining.corpus.shards import write_shards
 
     write_shards(grammar(50), shards.tokenizer, tmp_path / "shards")
     settings = settings_for(

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...errors import Errors
-from ...models.packing import PackedBatch
-from .shards import Shards
+from ..errors import Errors
+from ..models.packing import PackedBatch
+from .corpus.shards import Shards
 
 # Apart from the numbers of epochs, which seed the order.
 _CUTTING = 2**32

@@ -10,10 +10,11 @@ import torch
 from ...errors import Errors
 from ...models import ElectraForMaskedLM
 from ...models.precision import autocast
+from ..building import named_sampler
 from ..masking import Masking
 from ..objective import ReplacedTokenDetection
-from ..run.opening import Pair
-from ..sampler import GeneratorSampler, Sampler
+from ..pairs import Pair
+from ..samplers import GeneratorSampler, Sampler
 from ..settings import SamplerSettings
 from .evaluation import evaluate, held_out_batches
 
@@ -61,7 +62,7 @@ def evaluate_pair(
     counts[tokenizer.all_special_ids] = 0
     settings = SamplerSettings()
     samplers: dict[str, Sampler] = {
-        name: settings.part(name, counts, tokenizer) for name in _DRAWN
+        name: named_sampler(name, settings, counts, tokenizer) for name in _DRAWN
     }
     generator = pair.generator
     if generator is None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...tokenization.wordpiece import ElectraTokenizer
-from .corpus import cut_at_lines
+from .documents import cut_at_lines
 
 Ids = NDArray[np.unsignedinteger]
 # Encodings take a hundred bytes a piece while they live: texts go in by this much.

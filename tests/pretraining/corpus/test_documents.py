@@ -7,8 +7,12 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_electra.pretraining.data import corpus, formats
-from spacy_electra.pretraining.data.corpus import Skipped, cut_at_lines, read_documents
+from spacy_electra.pretraining.corpus import documents
+from spacy_electra.pretraining.corpus.documents import (
+    Skipped,
+    cut_at_lines,
+    read_documents,
+)
 
 TEXT = "one\nstill one\n\n\n two \n \nthree\n"
 DOCUMENTS = ["one\nstill one", "two", "three"]
@@ -145,19 +149,15 @@ def test_package_that_is_missing_is_named(tmp_path, monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(formats, "import_module", missing)
+    monkeypatch.setattr(documents, "import_module", missing)
     (tmp_path / "a.parquet").write_text("x")
     with pytest.raises(ImportError, match=r"spacy-electra\[formats\]"):
         list(read_documents(tmp_path))
 
 
 def test_long_documents_come_in_parts(tmp_path, monkeypatch):
-    for module, name in (
-        (corpus, "LONGEST_DOCUMENT"),
-        (formats, "_LONGEST_DOCUMENT"),
-        (formats, "_BYTES_A_READ"),
-    ):
-        monkeypatch.setattr(module, name, 100)
+    for name in ("LONGEST_DOCUMENT", "_BYTES_A_READ"):
+        monkeypatch.setattr(documents, name, 100)
     lines = "\n".join(f"ligne d'été {n}" for n in range(100))
     (tmp_path / "a.txt").write_text(lines)
     (tmp_path / "b.txt").write_text("é" * 1000)

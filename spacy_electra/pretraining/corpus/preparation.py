@@ -12,11 +12,10 @@ from typing import Any
 
 import srsly
 
-from ...errors import Errors, Warnings
+from ...errors import DISK_FULL, Errors, Warnings
 from ...tokenization.wordpiece import ElectraTokenizer
-from ..run.layout import DISK_FULL
 from .compression import Progress
-from .corpus import Skipped, corpus_files, fail, read_documents
+from .documents import Skipped, corpus_files, fail, read_documents
 from .shards import META, Shards, write_shards
 
 
