@@ -1,9 +1,10 @@
-"""What several tests need: small models, a tokenizer, real data where it lies."""
+"""What several tests need: small models and corpora, a tokenizer, real data."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -11,7 +12,10 @@ from hypothesis import settings
 
 from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraConfig
+from spacy_electra.pretraining.corpus.shards import write_shards
+from spacy_electra.pretraining.settings import PretrainingSettings
 from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -25,6 +29,9 @@ TEXTS = [
     "It isn't easy: the river floods the valley every spring.",
     "She walked slowly down the road, thinking of her brother.",
 ]
+SUBJECTS = ("the cat", "the dog", "a bird", "my friend", "the old man", "she")
+VERBS = ("sees", "likes", "follows", "hears", "feeds", "finds")
+PLACES = ("in the house", "on the hill", "near the river", "at night", "every day")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,3 +74,73 @@ def small_config() -> ElectraConfig:
 @pytest.fixture
 def nlp() -> spacy.Language:
     return spacy.blank("en")
+
+
+def grammar_documents(number, sentences=8, seed=0):
+    """Texts of a small grammar: enough to learn from in seconds."""
+    random = np.random.default_rng(seed)
+    for _ in range(number):
+        yield " ".join(
+            f"{random.choice(SUBJECTS)} {random.choice(VERBS)} "
+            f"{random.choice(SUBJECTS)} {random.choice(PLACES)} ."
+            for _ in range(sentences)
+        )
+
+
+@pytest.fixture(scope="session")
+def grammar():
+    """Gives any number of texts, different ones for each seed."""
+    return grammar_documents
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    documents = list(grammar_documents(120))
+    tokenizer = train_vocabulary(documents, vocab_size=70)
+    path = tmp_path_factory.mktemp("shards")
+    return write_shards(documents, tokenizer, path, held_out_every=10)
+
+
+@pytest.fixture
+def settings_for(settings_for_module):
+    """Settings of a run of seconds; sections may be changed."""
+    return settings_for_module
+
+
+@pytest.fixture(scope="session")
+def settings_for_module(shards):
+    """The same for fixtures that live longer than a test."""
+
+    def make(dropout=0.1, **sections):
+        config = {
+            "data": {"shards": str(shards.path), "length": 32, "batch_size": 8},
+            "model": {
+                "size": "tiny",
+                "discriminator": {
+                    "num_hidden_layers": 2,
+                    "hidden_size": 64,
+                    "embedding_size": 32,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 64,
+                    "max_position_embeddings": 64,
+                    "hidden_dropout_prob": dropout,
+                    "attention_probs_dropout_prob": dropout,
+                },
+                "generator_fraction": 0.5,
+                "words": "random",
+            },
+            "training": {
+                "max_steps": 12,
+                "report_every": 4,
+                "evaluate_every": 4,
+                "evaluate_sequences": 16,
+                "save_every": 4,
+                "precision": "fp32",
+            },
+            "optimizer": {"name": "adamw", "warmup_steps": 2},
+        }
+        for name, values in sections.items():
+            config[name] = {**config.get(name, {}), **values}
+        return PretrainingSettings.from_dict(config)
+
+    return make

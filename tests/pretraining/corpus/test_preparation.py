@@ -1,17 +1,12 @@
-"""What `prepare` and `vocab` promise of a folder of text."""
-
 import errno
 import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from spacy_electra.cli.app import app
 from spacy_electra.pretraining.corpus.preparation import prepare_corpus
 from spacy_electra.pretraining.corpus.shards import Shards
 from spacy_electra.tokenization import ElectraTokenizer
-from spacy_electra.tokenization.coverage import measure_coverage
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 
@@ -123,35 +118,3 @@ def test_corpus_too_small_to_hold_any_out_warns(tmp_path, grammar, vocabulary):
     corpus = write_corpus(tmp_path / "text", grammar(3))
     with pytest.warns(UserWarning, match="held-out-every"):
         prepare_corpus(corpus, vocabulary, tmp_path / "out")
-
-
-def test_commands(tmp_path, grammar):
-    corpus = write_corpus(tmp_path / "text", grammar(40))
-    run = CliRunner().invoke
-    vocab = run(
-        app,
-        f"vocab {corpus} {tmp_path / 'v'} --size 90 --special [URL] --keep-accents "
-        "--held-out-every 10",
-    )
-    assert vocab.exit_code == 0, vocab.output
-    for name in ("Coverage", "Pieces per word", "Unknown rate"):
-        assert name in vocab.output
-    tokenizer = ElectraTokenizer.from_pretrained(tmp_path / "v")
-    assert tokenizer.tokenize("See [URL]")[-1] == "[URL]"
-    assert tokenizer.settings["strip_accents"] is False
-    arguments = f"prepare {corpus} {tmp_path / 'v'} {tmp_path / 's'} --workers 1"
-    arguments += " --held-out-every 10"
-    prepared = run(app, arguments)
-    assert prepared.exit_code == 0, prepared.output
-    assert "4 documents are held out" in prepared.output
-    assert "already" in run(app, arguments).output
-
-
-def test_coverage_counts_words():
-    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", "."]
-    tokenizer = ElectraTokenizer({piece: n for n, piece in enumerate(vocab)})
-    figures = measure_coverage(["The cats. [MASK]", "", "the 猫 ."], tokenizer)
-    assert (figures.words, figures.whole, figures.unknown) == (7, 5, 1)
-    assert figures.pieces == 8
-    assert figures.coverage == pytest.approx(5 / 7)
-    assert figures.unknown_rate == pytest.approx(1 / 7)

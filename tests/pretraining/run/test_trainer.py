@@ -14,7 +14,6 @@ from spacy_electra.tokenization import ElectraTokenizer
 
 # Runs of seconds learn nothing, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*SW40")
-
 SMALLEST = {
     "num_hidden_layers": 1,
     "hidden_size": 32,
@@ -152,3 +151,61 @@ def test_compiled_layers_do_the_same(settings_for, tmp_path):
         torch.testing.assert_close(
             weights(compiled)[parameter], value, atol=1e-5, rtol=1e-4
         )
+
+
+def test_run_ends_with_its_tokens(settings_for, tmp_path):
+    settings = settings_for(training={"max_steps": 0, "max_tokens": 1000})
+    trainer = Trainer(settings, tmp_path)
+    trainer.train()
+    assert 1000 <= trainer.tokens < 1000 + 8 * 32
+
+
+def test_accumulated_batches_are_one_large_one(settings_for, tmp_path):
+    """The gradient of a step is that of its pieces, however many batches they are."""
+    sections = {"training": {"accumulate": 3}, "objective": {"name": "mlm"}}
+    trainer = Trainer(settings_for(dropout=0.0, **sections), tmp_path)
+    tokens, losses = trainer._backward()
+    accumulated = [p.grad.clone() for p in trainer.objective.generator.parameters()]
+    trainer.objective.zero_grad()
+    sizes = [trainer.batches.tokens(number) for number in range(3)]
+    assert tokens == sum(sizes)
+    mean = 0.0
+    for number, size in enumerate(sizes):
+        share = trainer._losses(number)
+        (share.total * size / tokens).backward()
+        mean += float(share.mlm) * size / tokens
+    for gradient, parameter in zip(
+        accumulated, trainer.objective.generator.parameters(), strict=True
+    ):
+        torch.testing.assert_close(gradient, parameter.grad)
+    assert float(losses.mlm) == pytest.approx(mean, rel=1e-5)
+
+
+def test_mlm_trains_the_encoder_that_is_kept(settings_for, tmp_path):
+    trainer = Trainer(settings_for(objective={"name": "mlm"}), tmp_path)
+    objective = trainer.objective
+    assert objective.generator.electra is objective.discriminator.electra
+    head = objective.discriminator.head.score.weight.clone()
+    before = objective.discriminator.electra.encoder.layers[0].attention.qkv.weight
+    before = before.detach().clone()
+    trainer.train()
+    after = objective.discriminator.electra.encoder.layers[0].attention.qkv.weight
+    assert not torch.equal(before, after)
+    assert torch.equal(head, objective.discriminator.head.score.weight)
+    log = (tmp_path / "log.csv").read_text()
+    assert "mlm_loss" in log
+    assert "auc_" not in log
+
+
+def test_run_without_held_out_text_trains_all_the_same(
+    settings_for, tmp_path, grammar, shards
+):
+    from spacy_electra.pretraining.corpus.shards import write_shards
+
+    write_shards(grammar(50), shards.tokenizer, tmp_path / "shards")
+    settings = settings_for(
+        data={"shards": str(tmp_path / "shards")}, training={"max_steps": 4}
+    )
+    rows = []
+    Trainer(settings, tmp_path / "run").train(report=rows.append)
+    assert "mlm_loss" not in rows[-1]
