@@ -41,8 +41,8 @@ from spacy.vocab import Vocab
 from thinc.api import Config, fix_random_seed
 from wasabi import msg
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraModel
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"

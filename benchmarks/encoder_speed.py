@@ -28,8 +28,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraConfig, ElectraModel
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.alignment import align
 from spacy_electra.tokenization.windows import make_windows

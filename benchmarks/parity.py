@@ -18,7 +18,6 @@ from machine import write_result
 from torch import Tensor
 from wasabi import msg
 
-from spacy_electra.checkpoints.names import from_hugging_face
 from spacy_electra.models import (
     ElectraConfig,
     ElectraForMaskedLM,
@@ -56,7 +55,7 @@ def pair(kind: type[Any], config: ElectraConfig) -> tuple[Any, Any]:
         transformers.ElectraConfig(**config.to_dict(), attn_implementation="eager")
     ).eval()
     ours = kind(config).eval()
-    tensors, _ = from_hugging_face(theirs.state_dict(), kind.__name__)
+    tensors, _ = kind.from_hugging_face(theirs.state_dict())
     ours.load_state_dict(tensors)
     return ours, theirs
 
@@ -90,7 +89,7 @@ def losses_and_gradients(kind: type[Any], config: ElectraConfig) -> tuple[float,
     for loss in losses:
         loss.backward()
     gradients = {n: p.grad for n, p in theirs.named_parameters() if p.grad is not None}
-    expected, _ = from_hugging_face(gradients, kind.__name__)
+    expected, _ = kind.from_hugging_face(gradients)
     apart = [
         float((parameter.grad - expected[name]).abs().max())
         for name, parameter in ours.named_parameters()

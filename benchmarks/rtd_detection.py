@@ -18,9 +18,9 @@ from machine import write_result
 from spacy.tokens import Doc
 from wasabi import msg
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.metrics import area_under_curve, detection
 from spacy_electra.pretraining.corpus.documents import read_documents
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5

@@ -23,8 +23,8 @@ from transformers import ElectraForPreTraining as TheirModel
 from transformers import ElectraTokenizerFast
 from wasabi import msg
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraConfig, ElectraForPreTraining
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 
 BATCH = 32

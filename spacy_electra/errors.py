@@ -1,10 +1,17 @@
 """Every error and warning message of the package, each under a code of its own."""
 
 import errno
+from collections.abc import Iterable
 from enum import Enum
 
 # What a disk without room says, or one that gives this user no more.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def listed(values: Iterable[object], most: int = 3) -> str:
+    """The first few of some values for a message, and whether there are more."""
+    parts = [str(value) for value in values]
+    return ", ".join(parts[:most]) + (", ..." if len(parts) > most else "")
 
 
 class _Message(str, Enum):
@@ -20,6 +27,14 @@ class Warnings(_Message):
     SW200 = (
         "{source} opened as {architecture}. Newly initialized, to be trained before "
         "use: {new}. Left over: {left}."
+    )
+    SW201 = (
+        "The weights of {file} lie under the key {key!r}, which a training script put "
+        "around them. They are taken from there."
+    )
+    SW202 = (
+        "The names of the weights of {folder} begin with {prefix!r}, which a training "
+        "script put before them. It is taken off."
     )
     SW300 = (
         "{source!r} is no discriminator, so the head for replaced-token detection "
@@ -77,6 +92,11 @@ class Errors(_Message):
         "lengths must list the number of pieces of each sequence, in order."
     )
     SE007 = "There is no preset {name!r}. Choose one of: {choices}."
+    SE008 = "id2label must map numbers to names of labels, but is {names!r}."
+    SE009 = (
+        "id2label numbers its labels {numbers}, and num_labels is {count}. Number them "
+        "from 0 up, without gaps, and leave num_labels out."
+    )
 
     # Tokenization: SE100 to SE199
     SE100 = (
@@ -125,6 +145,37 @@ class Errors(_Message):
         "{source!r} is neither a directory nor a bundled checkpoint ({bundled}), and "
         "the Hugging Face hub did not give it ({error}). Where there is a network run "
         "`hf download {source} --local-dir FOLDER`, and set source = FOLDER."
+    )
+
+    SE207 = (
+        "The source of the checkpoint is empty. Give a directory, a bundled checkpoint "
+        "({bundled}) or a hub id."
+    )
+    SE208 = (
+        "{folder} lacks {count} of the {total} weights of the encoder: {names}. {hint}"
+    )
+    SE209 = (
+        "config.json of {folder} says num_hidden_layers={expected}, but its weights "
+        "have {found} layers. Weights and config.json must come from one checkpoint."
+    )
+    SE210 = "{file} can't be read ({error}). Fetch it again."
+    SE211 = "{file} is not a regular file. Fetch all files of the checkpoint."
+    SE212 = (
+        "{file} claims to hold {claimed:,} bytes of weights, but has {size:,} bytes in "
+        "all. It is broken; fetch it again."
+    )
+    SE213 = (
+        "{file} is cut short or holds more than tensors, and nothing but tensors is "
+        "ever unpickled here. Fetch it again, or ask its maker for model.safetensors."
+    )
+    SE214 = (
+        "{file} does not hold a mapping from names to tensors. Save the model's "
+        "state_dict() instead."
+    )
+    SE215 = "{file} does not fit: {error}"
+    SE216 = (
+        "{count} weights of {folder} are not finite: {names}. The checkpoint is "
+        "damaged, or its training failed; take an earlier one."
     )
 
     # Layers: SE300 to SE349

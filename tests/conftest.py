@@ -10,10 +10,10 @@ import spacy
 import torch
 from hypothesis import settings
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import ElectraConfig
 from spacy_electra.pretraining.corpus.shards import write_shards
 from spacy_electra.pretraining.settings import PretrainingSettings
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 

@@ -1,15 +1,6 @@
-"""Reading and writing weights, and where a source's name leads."""
+"""Files and tensor names of checkpoints; the models that take them are not known."""
 
-from .reading import LoadReport, read_config, read_model, read_model_with_report
-from .source import bundled_checkpoints, resolve_source
-from .writing import write_model
+from .reading import read_header, read_json, read_tensors
+from .writing import write_tensors
 
-__all__ = [
-    "LoadReport",
-    "bundled_checkpoints",
-    "read_config",
-    "read_model",
-    "read_model_with_report",
-    "resolve_source",
-    "write_model",
-]
+__all__ = ["read_header", "read_json", "read_tensors", "write_tensors"]

@@ -1,13 +1,14 @@
-"""Our parameter names against Hugging Face's: the one table that translates."""
+"""Our parameter names against Hugging Face's; each head brings rows of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
+Rows = tuple[tuple[str, str], ...]
 # Beginnings of names, theirs first; {n} is a layer number. The first row that fits is
 # taken, so the more special ones come before. Names alike on both sides need no row.
 _ENCODER = (
@@ -25,18 +26,6 @@ _ENCODER = (
     ("encoder.layer.{n}.output.dense.", "encoder.layers.{n}.feed_forward.down."),
     ("encoder.layer.{n}.output.LayerNorm.", "encoder.layers.{n}.feed_forward.norm."),
 )
-_HEADS: dict[str, tuple[tuple[str, str], ...]] = {
-    "ElectraModel": (),
-    "ElectraForPreTraining": (
-        ("discriminator_predictions.dense_prediction.", "head.score."),
-        ("discriminator_predictions.dense.", "head.dense."),
-    ),
-    "ElectraForMaskedLM": (
-        ("generator_predictions.LayerNorm.", "head.norm."),
-        ("generator_predictions.dense.", "head.dense."),
-        ("generator_lm_head.", "head.decoder."),
-    ),
-}
 # Query, key and value are one matrix here and three there.
 _FUSED = "attention.qkv."
 _PARTS = ("attention.query.", "attention.key.", "attention.value.")
@@ -46,59 +35,99 @@ _OLD_SUFFIXES = ((".gamma", ".weight"), (".beta", ".bias"))
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 PREFIX = "electra."
 BERT_PREFIX = "bert."
-
-
-def architecture_rows(architecture: str) -> tuple[tuple[str, str], ...]:
-    """The rows of the table for a class, by the class's name."""
-    return _ENCODER + _HEADS[architecture]
+_OF_ENCODER = ("embeddings.", "embeddings_project.", "encoder.")
+# What DataParallel, torch.compile, Lightning and scripts that train a pair put before.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "discriminator.", "generator.")
 
 
 def from_hugging_face(
-    tensors: Mapping[str, Tensor], architecture: str
+    tensors: Mapping[str, Tensor], head: Rows | None
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Rename and fuse a state dict of Transformers.
 
     Args:
         tensors: By their names; the encoder's may or may not begin with "electra.", or
             with "bert.", whose encoder is the same.
-        architecture: Name of the class that is to be filled.
+        head: Beginnings of the names of the head, theirs and ours; None for the bare
+            encoder.
 
     Returns:
-        Tensors by our names, as the class's ``state_dict`` has them, and the names
-        (theirs) that the class has no place for.
+        Tensors by our names, as a model's ``state_dict`` has them, and the names
+        (theirs) that the model has no place for.
     """
-    headless = not _HEADS[architecture]
     renamed: dict[str, Tensor] = {}
     left_over: list[str] = []
     for theirs, tensor in tensors.items():
-        name = theirs
-        for old, new in _OLD_SUFFIXES:
-            if name.endswith(old):
-                name = name[: -len(old)] + new
+        name = _modern(theirs)
         inner = name.removeprefix(PREFIX).removeprefix(BERT_PREFIX)
         if inner in _BUFFERS:
             continue
-        if inner.startswith(("embeddings.", "embeddings_project.", "encoder.")):
+        if inner.startswith(_OF_ENCODER):
             ours = _translate(inner, _ENCODER)
-            renamed[ours if headless else PREFIX + ours] = tensor
-        elif any(name.startswith(row[0]) for row in _HEADS[architecture]):
-            renamed[_translate(name, _HEADS[architecture])] = tensor
+            renamed[ours if head is None else PREFIX + ours] = tensor
+        elif any(name.startswith(row[0]) for row in head or ()):
+            renamed[_translate(name, head or ())] = tensor
         else:
             left_over.append(theirs)
     return _fuse(renamed), left_over
 
 
 def to_hugging_face(
-    tensors: Mapping[str, Tensor], architecture: str
+    tensors: Mapping[str, Tensor], head: Rows | None
 ) -> dict[str, Tensor]:
     """Rename and split a state dict of ours; the opposite of ``from_hugging_face``."""
-    rows = tuple((ours, theirs) for theirs, ours in architecture_rows(architecture))
+    rows = tuple((ours, theirs) for theirs, ours in (*_ENCODER, *(head or ())))
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         prefix = PREFIX if name.startswith(PREFIX) else ""
         for ours, part in split_fused(name.removeprefix(PREFIX), tensor):
             renamed[prefix + _translate(ours, rows)] = part
     return renamed
+
+
+def without_wrapper(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], str]:
+    """Take off what a training script put before the names of an encoder.
+
+    Args:
+        tensors: By the names of a file.
+
+    Returns:
+        The tensors, and the prefix that was taken off; "" where the names need none, or
+        where none that is known helps.
+    """
+    prefix = ""
+    while not _has_encoder(tensors):
+        longer = [w for w in _WRAPPERS if any(n.startswith(w) for n in tensors)]
+        if not longer:
+            break
+        prefix += longer[0]
+        tensors = {n.removeprefix(longer[0]): t for n, t in tensors.items()}
+    return dict(tensors), prefix if _has_encoder(tensors) else ""
+
+
+def layer_count(names: Iterable[str]) -> int:
+    """One more than the highest layer that our names speak of; 0 if none does."""
+    numbers = re.findall(r"encoder\.layers\.(\d+)\.", "\n".join(names))
+    return max(map(int, numbers), default=-1) + 1
+
+
+def _has_encoder(names: Iterable[str]) -> bool:
+    return any(
+        _modern(name)
+        .removeprefix(PREFIX)
+        .removeprefix(BERT_PREFIX)
+        .startswith(_OF_ENCODER)
+        for name in names
+    )
+
+
+def _modern(name: str) -> str:
+    for old, new in _OLD_SUFFIXES:
+        if name.endswith(old):
+            name = name[: -len(old)] + new
+    return name
 
 
 def split_fused(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
@@ -117,7 +146,7 @@ def split_fused(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
     return list(zip(names, tensor.chunk(len(_PARTS)), strict=True))
 
 
-def _translate(name: str, rows: tuple[tuple[str, str], ...]) -> str:
+def _translate(name: str, rows: Rows) -> str:
     number = re.search(r"(?<=\.)\d+(?=\.)", name)
     layer = number.group() if number else ""
     for source, target in rows:

@@ -14,8 +14,8 @@ from rich.text import Text
 from spacy.tokens import Doc
 from wasabi import msg
 
-from ..checkpoints.source import ASSETS
 from ..pipeline.heat import FAINTEST, heat_colour, render_heat
+from ..source import ASSETS
 
 SENTENCES = ASSETS / "demo" / "sentences.jsonl"
 

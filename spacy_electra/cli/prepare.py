@@ -10,9 +10,9 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
-from ..checkpoints import resolve_source
 from ..pretraining.corpus.documents import corpus_files
 from ..pretraining.corpus.preparation import Prepared, prepare_corpus
+from ..source import resolve_source
 from ..tokenization.wordpiece import ElectraTokenizer
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"

@@ -13,10 +13,10 @@ from thinc.types import Ints1d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ..checkpoints import read_config, read_model_with_report, resolve_source
 from ..errors import Errors
-from ..models import ElectraModel, PackedBatch, split_by_tokens
+from ..models import ElectraConfig, ElectraModel, PackedBatch, split_by_tokens
 from ..models.precision import resolve_precision
+from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import Windows, make_windows
@@ -160,14 +160,16 @@ def fill_from_source(
         ValueError: If it is no ELECTRA, or its positions are fewer than a window.
     """
     folder = resolve_source(source)
-    limit = read_config(folder).max_position_embeddings
+    limit = ElectraConfig.from_pretrained(folder).max_position_embeddings
     if window > limit:
         raise ValueError(Errors.SE302(window=window, limit=limit, source=source))
     tokenizer = ElectraTokenizer.from_pretrained(folder)
     if tokenizer_changes:
         settings = {**tokenizer.settings, **tokenizer_changes}
         tokenizer = ElectraTokenizer(tokenizer.vocab, **settings)
-    network, _ = read_model_with_report(ElectraModel, folder, **(config_changes or {}))
+    network, _ = ElectraModel.from_pretrained_with_report(
+        folder, **(config_changes or {})
+    )
     shim.fill(network, network.config, tokenizer)
 
 

@@ -15,10 +15,9 @@ from thinc.types import Floats1d, Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ..checkpoints import read_model_with_report, resolve_source
 from ..errors import Warnings
 from ..models import ElectraForPreTraining
-from ..models.heads.pretraining import ReplacedTokenHead
+from ..models.heads.replaced_token import ReplacedTokenHead
 from .encoder import EncoderModel, encoder_shim, source_of
 from .pooling import max_over_pieces
 from .shim import ElectraShim
@@ -99,9 +98,7 @@ def _initialize(model: RTDModel, X: Any = None, Y: Any = None) -> None:
 def _initialize_head(model: RTDModel) -> None:
     source = source_of(encoder_of(model))
     with torch.random.fork_rng(devices=[]):
-        network, report = read_model_with_report(
-            ElectraForPreTraining, resolve_source(source)
-        )
+        network, report = ElectraForPreTraining.from_pretrained_with_report(source)
     new = [name for name in report.newly_initialized if name.startswith("head.")]
     if new:
         warnings.warn(Warnings.SW300(source=source), stacklevel=2)

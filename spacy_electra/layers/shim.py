@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..checkpoints.names import split_fused
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraForMaskedLM, ElectraModel
-from ..models.heads.pretraining import ReplacedTokenHead
+from ..models.heads.replaced_token import ReplacedTokenHead
 from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
 from ..models.precision import autocast, resolve_precision
 from ..tokenization import ElectraTokenizer

@@ -3,7 +3,7 @@
 from .config import ElectraConfig
 from .electra import ElectraModel
 from .heads.masked_lm import ElectraForMaskedLM
-from .heads.pretraining import ElectraForPreTraining
+from .heads.replaced_token import ElectraForPreTraining
 from .packing import PackedBatch, split_by_tokens
 
 __all__ = [

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from ..checkpoints import read_json
+from ..errors import Errors, listed
+from ..source import CONFIG_NAME, resolve_source
 from .activations import ACTIVATIONS
 
-CONFIG_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 # One attention head of every published ELECTRA, generator or discriminator, is as wide.
 HEAD_WIDTH = 64
+PROBLEM_TYPES = (
+    "regression",
+    "single_label_classification",
+    "multi_label_classification",
+)
+# What BERT's config means where it is silent and ELECTRA's would mean another thing.
+_BERT_DEFAULTS = {
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
+# A suggestion is looked for among so many numbers of attention heads.
+_MOST_HEADS = 1024
+_MOST_LABELS = 1_000_000
 
 _POSITIVE = (
     "vocab_size",
@@ -33,6 +48,9 @@ _PROBABILITIES = (
     "classifier_dropout",
     "summary_last_dropout",
 )
+_BOOLEANS = ("summary_use_proj", "use_cache", "is_decoder", "add_cross_attention")
+# Fields for which null is a value of its own; elsewhere it means the default.
+_NULLABLE = ("pad_token_id", "classifier_dropout", "num_labels", "id2label")
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,12 @@ class ElectraConfig:
             ``hidden_dropout_prob``.
         is_decoder: Whether attention looks only to the left.
         add_cross_attention: Whether a decoder attends to another encoder's states.
+        num_labels: Number of labels of a classification head; by default that of
+            ``id2label``, or else 2.
+        id2label: Name of each label by its number, 0 and up; "LABEL_0" and so on by
+            default.
+        problem_type: What a head for whole texts learns, one of ``PROBLEM_TYPES``; None
+            lets it follow from the labels that it is trained with.
         extra: Any other keys of config.json.
 
     Raises:
@@ -98,6 +122,9 @@ class ElectraConfig:
     classifier_dropout: float | None = None
     is_decoder: bool = False
     add_cross_attention: bool = False
+    num_labels: int | None = None
+    id2label: Mapping[int, str] | None = None
+    problem_type: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +138,7 @@ class ElectraConfig:
             value = getattr(self, name)
             if value is None and name == "classifier_dropout":
                 continue
-            if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+            if not _is_number(value) or not 0.0 <= value <= 1.0:
                 raise ValueError(
                     Errors.SE003(
                         name=name, requirement="a probability, 0 to 1", value=value
@@ -119,15 +146,20 @@ class ElectraConfig:
                 )
         for name in ("initializer_range", "layer_norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or value <= 0:
+            if not _is_number(value) or not 0.0 < value < float("inf"):
                 raise ValueError(
                     Errors.SE003(name=name, requirement="a positive float", value=value)
                 )
+        for name in _BOOLEANS:
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ValueError(
+                    Errors.SE003(name=name, requirement="true or false", value=value)
+                )
         if self.hidden_size % self.num_attention_heads:
+            most = min(self.num_attention_heads, _MOST_HEADS)
             suggestion = max(
-                heads
-                for heads in range(1, self.num_attention_heads + 1)
-                if self.hidden_size % heads == 0
+                heads for heads in range(1, most + 1) if self.hidden_size % heads == 0
             )
             raise ValueError(
                 Errors.SE001(
@@ -142,8 +174,10 @@ class ElectraConfig:
             self.position_embedding_type,
             POSITION_EMBEDDING_TYPES,
         )
+        if self.problem_type is not None:
+            _check_choice("problem_type", self.problem_type, PROBLEM_TYPES)
         if self.pad_token_id is not None and not (
-            0 <= self.pad_token_id < self.vocab_size
+            _is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size
         ):
             raise ValueError(
                 Errors.SE003(
@@ -152,6 +186,50 @@ class ElectraConfig:
                     value=self.pad_token_id,
                 )
             )
+
+        labels = _labels(self.num_labels, self.id2label)
+        object.__setattr__(self, "id2label", labels)
+        object.__setattr__(self, "num_labels", len(labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of their numbers."""
+        assert self.id2label is not None
+        return tuple(self.id2label.values())
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Number of each label."""
+        return {label: number for number, label in enumerate(self.labels)}
+
+    @property
+    def has_named_labels(self) -> bool:
+        """Whether anybody has named the labels, or they are but "LABEL_0" and so on."""
+        return self.labels != tuple(_labels(len(self.labels), None).values())
+
+    def with_labels(
+        self, labels: Sequence[str], problem_type: str | None = None
+    ) -> ElectraConfig:
+        """The same with other labels.
+
+        Args:
+            labels: In the order of their numbers.
+            problem_type: As the field; None leaves it as it is.
+        """
+        return replace(
+            self,
+            num_labels=None,
+            id2label=dict(enumerate(labels)),
+            problem_type=problem_type or self.problem_type,
+        )
+
+    def changed(self, **changes: Any) -> ElectraConfig:
+        """The same with some fields set otherwise; "num_labels" forgets the names."""
+        if "num_labels" in changes:
+            changes = {"id2label": None, **changes}
+        elif "id2label" in changes:
+            changes = {"num_labels": None, **changes}
+        return replace(self, **changes)
 
     @property
     def head_width(self) -> int:
@@ -209,25 +287,75 @@ class ElectraConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ElectraConfig:
-        """Read the mapping that a config.json holds; unknown keys go to ``extra``."""
+        """Read the mapping that a config.json holds; unknown keys go to ``extra``.
+
+        Where a value is null the default is meant, but for fields that may be None.
+        """
         names = {f.name for f in fields(cls)} - {"extra"}
-        known = {key: value for key, value in values.items() if key in names}
+        known = {
+            key: value
+            for key, value in values.items()
+            if key in names and (value is not None or key in _NULLABLE)
+        }
         extra = {key: value for key, value in values.items() if key not in names}
+        # It follows from id2label; a file that has it alone names the labels by it.
+        numbers = extra.pop("label2id", None)
+        if known.get("id2label") is not None:
+            known.pop("num_labels", None)
+        elif isinstance(numbers, Mapping):
+            known.pop("num_labels", None)
+            known["id2label"] = {number: label for label, number in numbers.items()}
         return cls(**known, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping that goes into config.json, readable by Transformers."""
         values = asdict(self)
         extra = values.pop("extra")
+        # Transformers counts them itself, and gives two of them these names.
+        del values["num_labels"], values["id2label"]
+        if values["problem_type"] is None:
+            del values["problem_type"]
+        if self.has_named_labels or self.num_labels != 2:
+            values["id2label"] = {str(n): label for n, label in enumerate(self.labels)}
+            values["label2id"] = self.label2id
         return {**extra, **values, "model_type": "electra"}
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> ElectraConfig:
-        """Read config.json, or the directory that holds it."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / CONFIG_NAME
-        return cls.from_dict(json.loads(file.read_text(encoding="utf8")))
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], revision: str | None = None
+    ) -> ElectraConfig:
+        """The config of a checkpoint, of an ELECTRA or a BERT.
+
+        A BERT is an ELECTRA whose embeddings are as wide as its layers.
+
+        Args:
+            source: A directory, the name of a bundled checkpoint, a hub id, or the
+                file itself.
+            revision: Of a hub id.
+
+        Raises:
+            FileNotFoundError: If there is no config.json.
+            ValueError: If it is broken, or describes another kind of model, or a value
+                can't be; the message names the file.
+        """
+        file = Path(source)
+        if not file.is_file():
+            file = resolve_source(source, revision) / CONFIG_NAME
+        values = read_json(file)
+        kind = values.get("model_type") or "electra"
+        try:
+            if kind == "bert":
+                values = {**_BERT_DEFAULTS, **values}
+                values["embedding_size"] = values["hidden_size"]
+            elif kind != "electra":
+                raise ValueError(Errors.SE201(folder=file.parent, kind=kind))
+            return cls.from_dict(values)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(Errors.SE210(file=file, error=error)) from error
+        except ValueError as error:
+            if str(file.parent) in str(error):
+                raise
+            raise ValueError(Errors.SE215(file=file, error=error)) from error
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Write config.json into a directory, which is made where it is missing."""
@@ -235,6 +363,46 @@ class ElectraConfig:
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True)
         (directory / CONFIG_NAME).write_text(text + "\n", encoding="utf8")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_int(value)
+
+
+def _labels(count: int | None, names: Mapping[int, str] | None) -> dict[int, str]:
+    """The names of labels by number, in the order of their numbers.
+
+    Args:
+        count: How many there are; None for as many as there are names, or else 2.
+        names: By number, which JSON writes as a string; None names them by number.
+
+    Raises:
+        ValueError: If they are not numbered from 0, or there are others than ``count``.
+    """
+    if count is not None and not (_is_int(count) and count >= 0):
+        raise ValueError(
+            Errors.SE003(name="num_labels", requirement="0 or more", value=count)
+        )
+    if names is None:
+        # Not more than anybody has: a file must not ask for all memory.
+        if count is not None and count > _MOST_LABELS:
+            requirement = f"at most {_MOST_LABELS}"
+            raise ValueError(
+                Errors.SE003(name="num_labels", requirement=requirement, value=count)
+            )
+        return {n: f"LABEL_{n}" for n in range(2 if count is None else count)}
+    try:
+        by_number = sorted((int(n), str(label)) for n, label in names.items())
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(Errors.SE008(names=names)) from error
+    numbers = [number for number, _ in by_number]
+    if numbers != list(range(len(numbers))) or count not in (None, len(numbers)):
+        raise ValueError(Errors.SE009(numbers=listed(numbers), count=count))
+    return dict(by_number)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -52,6 +52,12 @@ class PackedBatch:
             lengths=lengths,
         )
 
+    @property
+    def first_rows(self) -> Tensor:
+        """Row of the first piece of each sequence, int64 [B]."""
+        lengths = torch.tensor(self.lengths, dtype=torch.int64)
+        return (lengths.cumsum(0) - lengths).to(self.input_ids.device)
+
     def with_ids(self, input_ids: Tensor) -> PackedBatch:
         """The same batch with other pieces."""
         return PackedBatch(

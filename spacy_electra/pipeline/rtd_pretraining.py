@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from torch import Tensor
 
-from ..checkpoints import resolve_source
 from ..errors import Errors
 from ..layers.encoder import load_encoder, packed_batches, source_of
 from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
@@ -23,6 +22,7 @@ from ..pretraining.evaluation.evaluation import Evaluation, evaluate
 from ..pretraining.masking import Masking
 from ..pretraining.objective import ReplacedTokenDetection
 from ..pretraining.settings import SamplerSettings
+from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align
 from ..tokenization.windows import make_windows

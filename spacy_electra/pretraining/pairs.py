@@ -9,9 +9,9 @@ from pathlib import Path
 import srsly
 import torch
 
-from ..checkpoints import read_model, resolve_source, write_model
 from ..errors import Errors
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from ..source import resolve_source
 from ..tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
 from .corpus.shards import TOKENIZER as SHARDS_TOKENIZER
 
@@ -67,9 +67,9 @@ def open_pair(source: str | os.PathLike[str], generator: str = "") -> Pair:
         ValueError: If generator and discriminator have different vocabularies.
     """
     folder, beside = pair_folders(resolve_source(source))
-    discriminator = read_model(ElectraForPreTraining, folder)
+    discriminator = ElectraForPreTraining.from_pretrained(folder)
     other = pair_folders(resolve_source(generator))[0] if generator else beside
-    language = read_model(ElectraForMaskedLM, other) if other else None
+    language = ElectraForMaskedLM.from_pretrained(other) if other else None
     if language is not None:
         found, expected = language.config.vocab_size, discriminator.config.vocab_size
         if found != expected:
@@ -132,8 +132,8 @@ def export_run(
     longest = pair.discriminator.config.max_position_embeddings
     pair.tokenizer.settings["model_max_length"] = longest
     folder = Path(output)
-    write_model(pair.discriminator, folder, DTYPES[dtype])
+    pair.discriminator.save_pretrained(folder, DTYPES[dtype])
     pair.tokenizer.save_pretrained(folder)
     if pair.generator is not None:
-        write_model(pair.generator, folder / GENERATOR, DTYPES[dtype])
+        pair.generator.save_pretrained(folder / GENERATOR, DTYPES[dtype])
         pair.tokenizer.save_pretrained(folder / GENERATOR)

@@ -8,7 +8,6 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from spacy_electra.checkpoints import read_model_with_report, write_model
 from spacy_electra.models import (
     ElectraForMaskedLM,
     ElectraForPreTraining,
@@ -59,7 +58,7 @@ def test_ours_opens_in_transformers(small_config, tmp_path, name):
 
 def test_encoder_opens_from_either(their_discriminator, tmp_path, small_config):
     their_discriminator.save_pretrained(tmp_path)
-    model, report = read_model_with_report(ElectraModel, tmp_path)
+    model, report = ElectraModel.from_pretrained_with_report(tmp_path)
     assert report.newly_initialized == ()
     assert sorted(report.left_over) == sorted(
         n for n in their_discriminator.state_dict() if n.startswith("discriminator")
@@ -87,7 +86,7 @@ def test_discriminator_as_generator_lists_what_is_new_and_left(
 
 def test_generator_as_discriminator_lists_what_is_new_and_left(small_config, tmp_path):
     ElectraForMaskedLM(small_config).save_pretrained(tmp_path)
-    _, report = read_model_with_report(ElectraForPreTraining, tmp_path)
+    _, report = ElectraForPreTraining.from_pretrained_with_report(tmp_path)
     assert report.newly_initialized == (
         "head.dense.bias",
         "head.dense.weight",
@@ -104,7 +103,7 @@ def test_encoder_of_a_bert_opens(small_config, tmp_path, name):
     torch.manual_seed(0)
     theirs = getattr(transformers, name)(transformers.BertConfig(**values)).eval()
     theirs.save_pretrained(tmp_path)
-    ours, report = read_model_with_report(ElectraModel, tmp_path)
+    ours, report = ElectraModel.from_pretrained_with_report(tmp_path)
     assert report.newly_initialized == ()
     assert all("pooler" in n or n.startswith("cls.") for n in report.left_over)
     encoder = getattr(theirs, "bert", theirs)
@@ -135,7 +134,7 @@ def test_untied_decoder_is_kept(small_config, tmp_path):
 
 def test_half_precision_files_open_in_fp32(small_config, tmp_path):
     model = ElectraForPreTraining(small_config).eval()
-    write_model(model, tmp_path, torch.bfloat16)
+    model.save_pretrained(tmp_path, torch.bfloat16)
     again = ElectraForPreTraining.from_pretrained(tmp_path)
     assert {p.dtype for p in again.parameters()} == {torch.float32}
     stored = load_file(tmp_path / "model.safetensors")

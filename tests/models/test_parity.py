@@ -6,7 +6,6 @@ import pytest
 import torch
 import transformers
 
-from spacy_electra.checkpoints.names import from_hugging_face
 from spacy_electra.models import (
     ElectraForMaskedLM,
     ElectraForPreTraining,
@@ -55,7 +54,7 @@ def pair(ours_class, config):
             # Biases and layer norms too, so that one in the wrong place shows.
             parameter.add_(torch.randn_like(parameter) * 0.1)
     ours = ours_class(config).eval()
-    tensors, left_over = from_hugging_face(theirs.state_dict(), ours_class.__name__)
+    tensors, left_over = ours_class.from_hugging_face(theirs.state_dict())
     ours.load_state_dict(tensors)
     assert not left_over
     return ours, theirs
@@ -160,7 +159,7 @@ def test_losses_and_gradients(head_class, name, small_config):
     mine.backward()
     other.backward()
     gradients = {n: p.grad for n, p in theirs.named_parameters() if p.grad is not None}
-    expected, _ = from_hugging_face(gradients, head_class.__name__)
+    expected, _ = head_class.from_hugging_face(gradients)
     compared = 0
     for parameter_name, parameter in ours.named_parameters():
         if parameter_name in expected:

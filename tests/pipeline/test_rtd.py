@@ -122,7 +122,7 @@ def test_disk_and_bytes(rtd, tmp_path, used):
 def test_saved_pipeline_does_not_need_its_source(tmp_path, monkeypatch):
     from shutil import copytree, rmtree
 
-    from spacy_electra.checkpoints import resolve_source
+    from spacy_electra.source import resolve_source
 
     copytree(resolve_source("en_tiny"), tmp_path / "source")
     nlp = spacy.blank("en")

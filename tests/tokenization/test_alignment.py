@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
-from spacy_electra.checkpoints import resolve_source
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.alignment import align, token_starts
 

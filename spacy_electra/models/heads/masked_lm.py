@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,12 +12,7 @@ from ..config import ElectraConfig
 from ..electra import ElectraModel
 from ..initialization import initialize_weights
 from ..norm import LayerNorm
-from ..outputs import HeadOutput
-from ..packing import PackedBatch
-from ..pretrained import PretrainedModel
-
-# The label of a position that does not count, as torch and Transformers have it.
-IGNORED = -100
+from .base import IGNORED, HeadModel
 
 
 class MaskedLMHead(nn.Module):
@@ -36,26 +34,24 @@ class MaskedLMHead(nn.Module):
         return logits.float()
 
 
-class ElectraForMaskedLM(PretrainedModel):
+class ElectraForMaskedLM(HeadModel):
     """The encoder with the head of a masked language model (the generator).
 
-    The decoder's weight is the word embeddings themselves, unless config.json says
-    ``tie_word_embeddings: false``.
-
-    Args:
-        config: Its shape.
+    Logits are float32 [B, S, V], packed [T, V]. Labels are the piece that stood at a
+    masked position, -100 elsewhere, [B, S]; the loss is their mean cross-entropy, and
+    padding never counts.
     """
 
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.electra = ElectraModel(config)
-        self.head = MaskedLMHead(config)
-        self.tie_weights()
-
-    def tie_weights(self) -> None:
-        """Let the decoder use the word embeddings."""
-        if self.config.extra.get("tie_word_embeddings", True):
-            self.head.decoder.weight = self.electra.embeddings.word_embeddings.weight
+    head_class = MaskedLMHead
+    head: MaskedLMHead
+    hugging_face_names = (
+        ("generator_predictions.LayerNorm.", "head.norm."),
+        ("generator_predictions.dense.", "head.dense."),
+        ("generator_lm_head.", "head.decoder."),
+    )
+    tied: ClassVar[Mapping[str, str]] = {
+        "head.decoder.weight": "electra.embeddings.word_embeddings.weight"
+    }
 
     def share_embeddings(self, other: ElectraModel) -> None:
         """Use the embeddings and their layer norm of another encoder.
@@ -69,57 +65,12 @@ class ElectraForMaskedLM(PretrainedModel):
         self.electra.embeddings = other.embeddings
         self.tie_weights()
 
-    def forward_packed(self, batch: PackedBatch, rows: Tensor | None = None) -> Tensor:
-        """Score the vocabulary at each piece, or only where it is asked.
-
-        Args:
-            batch: T pieces.
-            rows: Rows of the batch to score, int64 [M]; all by default.
-
-        Returns:
-            float32 [M, V].
-        """
-        hidden = self.electra.forward_packed(batch).last_hidden_state
-        logits: Tensor = self.head(hidden if rows is None else hidden[rows])
-        return logits
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-    ) -> HeadOutput:
-        """Score a padded batch; arguments as in ``ElectraModel.forward``.
-
-        Args:
-            labels: The piece that stood at a masked position, -100 elsewhere, [B, S].
-                The loss is their mean cross-entropy; padding never counts.
-
-        Returns:
-            ``logits`` float32 [B, S, V].
-        """
-        encoded = self.electra(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
+    def loss(
+        self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
+    ) -> Tensor:
+        """Float scalar; see the class."""
+        if attention_mask is not None and attention_mask.dim() == 2:
+            labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
+        return F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
         )
-        logits = self.head(encoded.last_hidden_state)
-        loss = None
-        if labels is not None:
-            if attention_mask is not None and attention_mask.dim() == 2:
-                labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
-            loss = F.cross_entropy(
-                logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-            )
-        return HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...checkpoints import resolve_source
-from ...checkpoints.names import from_hugging_face
-from ...checkpoints.reading import check_shapes, read_config, read_tensors
+from ...checkpoints import read_tensors
 from ...errors import Errors, Warnings
 from ...models import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+from ...models.pretrained import check_shapes
+from ...source import resolve_source
 from ...tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
 from ..pairs import pair_folders
 
@@ -71,16 +71,17 @@ def start_from(
 
 
 def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
-    _check_shape(read_config(folder), network.config, folder)
-    found, _ = from_hugging_face(read_tensors(folder), type(network).__name__)
+    _check_shape(ElectraConfig.from_pretrained(folder), network.config, folder)
+    found, _ = network.from_hugging_face(read_tensors(folder))
     _exchange_vocabulary(found, folder, tokenizer)
     expected = network.state_dict()
     for name, tensor in found.items():
         if name.endswith(POSITIONS):
             found[name] = tensor[: len(expected[name])]
     check_shapes(found, expected, folder)
-    # The decoder is the table of words, which is there already.
-    found.pop("head.decoder.weight", None)
+    for name in network.tied:
+        # It is the table of words, which is there already.
+        found.pop(name, None)
     network.load_state_dict({k: v.float() for k, v in found.items()}, strict=False)
 
 

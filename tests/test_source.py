@@ -1,12 +1,38 @@
 import pytest
 
-from spacy_electra.checkpoints import bundled_checkpoints, resolve_source
+from spacy_electra.source import bundled_checkpoints, resolve_source
 
 
 def test_directory_goes_first(tmp_path, monkeypatch):
     (tmp_path / "en_tiny").mkdir()
+    (tmp_path / "en_tiny" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     assert resolve_source("en_tiny").resolve() == tmp_path / "en_tiny"
+
+
+def test_folder_without_a_checkpoint_does_not_hide_a_bundled_one(tmp_path, monkeypatch):
+    (tmp_path / "en_tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert (resolve_source("en_tiny") / "model.safetensors").is_file()
+
+
+def test_empty_source_is_an_error():
+    with pytest.raises(ValueError, match="SE207"):
+        resolve_source("")
+
+
+def test_revision_goes_to_the_hub(monkeypatch, tmp_path):
+    asked = []
+
+    def download(name, revision=None, **kwargs):
+        asked.append((name, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert resolve_source("owner/name@v2") == tmp_path
+    assert resolve_source("owner/name", "v3") == tmp_path
+    assert resolve_source("owner/name") == tmp_path
+    assert asked == [("owner/name", "v2"), ("owner/name", "v3"), ("owner/name", None)]
 
 
 def test_bundled_checkpoint_and_its_generator():

@@ -1,0 +1,41 @@
+"""Weights as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ...errors import Errors
+
+FILE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def header(file: Path) -> dict[str, Tensor]:
+    """Names and shapes, on the meta device.
+
+    Raises:
+        ValueError: If the file is broken; the library has compared its size with what
+            the header says.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            # The library's shape, not a tensor's: nothing is read.
+            return {
+                name: torch.empty(opened.get_slice(name).get_shape(), device="meta")
+                for name in opened.keys()  # noqa: SIM118, it is no mapping
+            }
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(Errors.SE202(file=file, error=error)) from error
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """All weights, on the CPU."""
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(Errors.SE202(file=file, error=error)) from error
