@@ -121,6 +121,11 @@ class Errors(_Message):
         "Take a larger one, for instance 8192."
     )
     SE106 = "The texts hold no word to make pieces of. Check the corpus."
+    SE120 = (
+        "The text {text!r} has {length} pieces and goes with every window, but a window "
+        "of {window} has no room for both it and its partner. Set window = {needed} or "
+        "more, up to the encoder's max_position_embeddings, or shorten the text."
+    )
 
     # Checkpoints: SE200 to SE299
     SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."
@@ -217,6 +222,14 @@ class Errors(_Message):
         "The states of a Doc are gone: with store = false they leave it when every "
         "listener of the pipeline has read them. Run `electra` on it again, or set "
         "store = true."
+    )
+    SE330 = (
+        "A TextPair has both before={before!r} and after={after!r}. A pair is of two "
+        "texts: give one of them, or join them to one."
+    )
+    SE331 = (
+        "This encoder can't take a pair of texts: its checkpoint has type_vocab_size="
+        "{types}, so it can't tell one from the other. Take a checkpoint that has 2."
     )
 
     # Pipeline: SE350 to SE399

@@ -39,12 +39,12 @@ def attention_of_spans(
     device = weights[0].device if weights else None
     padded = torch.zeros((len(spans), heads, width, width), device=device)
     row_ends = table.lengths.cumsum()
-    window_ends = windows.windows_per_doc.cumsum()
+    window_ends = windows.windows_per_text.cumsum()
     begins = windows.lengths.cumsum() - windows.lengths
     for whole, span in zip(padded, spans, strict=True):
         length = int(table.lengths[span])
         rows = table.rows[row_ends[span] - length : row_ends[span]]
-        count = int(windows.windows_per_doc[span])
+        count = int(windows.windows_per_text[span])
         for window in range(window_ends[span] - count, window_ends[span]):
             head = windows.cls_rows[window]
             place = np.searchsorted(begins, head)

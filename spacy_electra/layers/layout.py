@@ -37,9 +37,9 @@ def make_table(pieces: Sequence[Pieces], windows: Windows) -> SpanTable:
 
     Args:
         pieces: Of each span.
-        windows: Over them (where it says Docs, read spans).
+        windows: Over them.
     """
-    per_span = windows.windows_per_doc
+    per_span = windows.windows_per_text
     last = per_span.cumsum() - 1
     first = last - per_span + 1
     lengths = np.array([len(part) for part in pieces], dtype=np.int64) + SPECIALS

@@ -209,7 +209,7 @@ class ElectraBatch(FullTransformerBatch):
         span_starts = _starts(self._spans_per_doc)
         token_starts = _starts(np.array([len(doc) for doc in self.docs], dtype=int))
         row_starts = np.concatenate([[0], counts.cumsum()])[token_starts].tolist()
-        window_starts = _starts(self.windows.windows_per_doc)
+        window_starts = _starts(self.windows.windows_per_text)
         cls_states = self._cls_states() if self.is_whole else None
         result: list[TransformerData] = []
         for number in range(len(self.docs)):
@@ -299,7 +299,7 @@ class ElectraBatch(FullTransformerBatch):
         return PieceStates(
             states=cast(Floats2d, torch2xp(states)),
             cls_states=self._cls_states(),
-            windows_per_doc=cast(Ints1d, self.windows.windows_per_doc),
+            windows_per_doc=cast(Ints1d, self.windows.windows_per_text),
             pieces=list(self.pieces),
         )
 

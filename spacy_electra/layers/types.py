@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spacy.tokens import Doc
+from thinc.api import get_array_module
 from thinc.types import Floats2d, Ints1d
 
+from ..errors import Errors
 from ..tokenization.alignment import Pieces
 
 
 @dataclass(frozen=True)
+class TextPair:
+    """A Doc, and a second text beside it, as an encoder takes it in place of a Doc.
+
+    Both stand in one sequence, told apart by token types, as pairs of texts do in
+    Transformers. The second text goes with every window of a long Doc and is never cut;
+    states come back of the Doc's pieces alone. Without a second text the pair is the
+    Doc alone.
+
+    Args:
+        doc: Of any length.
+        before: Stands before the Doc, as a question before its context:
+            [CLS] before [SEP] doc [SEP].
+        after: Follows the Doc, as the second of two sentences:
+            [CLS] doc [SEP] after [SEP].
+
+    Raises:
+        ValueError: If both are given.
+    """
+
+    doc: Doc
+    before: str | None = None
+    after: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.before is not None and self.after is not None:
+            raise ValueError(Errors.SE330(before=self.before, after=self.after))
+
+    @property
+    def second(self) -> str | None:
+        """The second text, wherever it stands."""
+        return self.after if self.before is None else self.before
+
+
+# What an encoder takes.
+Text = Doc | TextPair
+
+
+def docs_of(texts: Iterable[Text]) -> list[Doc]:
+    """The Doc of each text."""
+    return [text.doc if isinstance(text, TextPair) else text for text in texts]
+
+
+@dataclass(frozen=True)
 class PieceStates:
-    """States of the pieces of several Docs.
+    """States of the pieces of several texts: Docs, or Docs of pairs.
 
     Args:
         states: One row a piece of every Doc, in order, float32 [N, H].
@@ -25,3 +72,19 @@ class PieceStates:
     cls_states: Floats2d
     windows_per_doc: Ints1d
     pieces: list[Pieces]
+
+    def gradient(
+        self, states: Floats2d | None = None, cls_states: Floats2d | None = None
+    ) -> PieceStates:
+        """The gradient of these states, zero for what is left out.
+
+        Args:
+            states: Of ``self.states``, float32 [N, H].
+            cls_states: Of ``self.cls_states``, float32 [W, H].
+        """
+        xp = get_array_module(self.states)
+        if states is None:
+            states = xp.zeros_like(self.states)
+        if cls_states is None:
+            cls_states = xp.zeros_like(self.cls_states)
+        return PieceStates(states, cls_states, self.windows_per_doc, self.pieces)

@@ -40,14 +40,37 @@ class PackedBatch:
             raise ValueError(Errors.SE006(total=total, rows=self.input_ids.shape[0]))
 
     @classmethod
-    def from_sequences(cls, sequences: Sequence[Tensor]) -> PackedBatch:
-        """Pack id tensors [L] of one segment each, in the order given."""
+    def from_sequences(
+        cls, sequences: Sequence[Tensor], token_types: Sequence[Tensor] | None = None
+    ) -> PackedBatch:
+        """Pack sequences in the order given.
+
+        Args:
+            sequences: Piece ids of each, int64 [L].
+            token_types: Segment of each piece of each sequence, int64 [L]; without
+                them all pieces are of segment 0.
+
+        Raises:
+            ValueError: If the token types are more or fewer than the pieces.
+        """
         lengths = [len(sequence) for sequence in sequences]
         ids = torch.cat(list(sequences)) if sequences else torch.empty(0).long()
         positions = [torch.arange(n, device=ids.device) for n in lengths]
+        types = torch.zeros_like(ids)
+        if token_types is not None:
+            found = [len(part) for part in token_types]
+            if found != lengths:
+                raise ValueError(
+                    Errors.SE003(
+                        name="token_types",
+                        requirement=f"of the lengths of the sequences, {lengths}",
+                        value=found,
+                    )
+                )
+            types = torch.cat([types[:0], *token_types])
         return cls(
             input_ids=ids,
-            token_type_ids=torch.zeros_like(ids),
+            token_type_ids=types,
             position_ids=torch.cat(positions) if positions else ids,
             lengths=lengths,
         )

@@ -43,12 +43,18 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     the spaCy tokens are. A piece that spans two tokens belongs to both.
 
     Args:
-        docs: Any number, empty ones among them.
+        docs: Any number, empty ones among them; one that comes several times is
+            tokenized once.
         tokenizer: Makes the pieces.
 
     Returns:
         One ``Pieces`` a Doc.
     """
+    different = {id(doc): doc for doc in docs}
+    if len(different) < len(docs):
+        each = align(list(different.values()), tokenizer)
+        by_id = dict(zip(different, each, strict=True))
+        return [by_id[id(doc)] for doc in docs]
     counts = np.array([len(doc) for doc in docs], dtype=np.int64)
     return _align_texts([doc.text for doc in docs], _bounds(docs), counts, tokenizer)
 
