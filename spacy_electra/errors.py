@@ -122,8 +122,8 @@ class Errors(_Message):
     )
     SE106 = "The texts hold no word to make pieces of. Check the corpus."
     SE120 = (
-        "The text {text!r} has {length} pieces and goes with every window, but a window "
-        "of {window} has no room for both it and its partner. Set window = {needed} or "
+        "The text {text!r} has {length} pieces and goes with every window of another "
+        "text, but leaves too little of a window of {window}. Set window = {needed} or "
         "more, up to the encoder's max_position_embeddings, or shorten the text."
     )
 

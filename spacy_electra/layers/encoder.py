@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
-from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import Model
-from thinc.types import Ints1d
-from thinc.util import torch2xp, xp2torch
-from torch import Tensor
 
 from ..errors import Errors
-from ..models import ElectraConfig, ElectraModel, PackedBatch, split_by_tokens
+from ..models import ElectraConfig, ElectraModel
 from ..models.precision import resolve_precision
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import Pieces, align
-from ..tokenization.windows import Windows, make_windows
+from ..tokenization.windows import make_windows
+from .encoding import encode_texts, last_hidden
 from .listener import EncoderListener
 from .shim import ElectraShim, Tuning
-from .types import PieceStates
+from .types import PieceStates, Text
 
-EncoderModel = Model[list[Doc], PieceStates]
+EncoderModel = Model[Sequence[Text], PieceStates]
 
 
 @registry.architectures("spacy-electra.Encoder.v1")
@@ -54,8 +50,9 @@ def Encoder(
         gradient_checkpointing: Whether training saves memory and takes longer.
 
     Returns:
-        A model from Docs to the states of their pieces. Dimension nO is the encoder's
-        width, known once the weights are there.
+        A model from Docs, or pairs of a Doc and a second text, to the states of the
+        Docs' pieces. Dimension nO is the encoder's width, known once the weights are
+        there.
 
     Raises:
         ValueError: If there is no such precision, or the windows make no sense.
@@ -74,7 +71,7 @@ def Encoder(
             "stride": stride,
             "max_tokens": max_tokens,
         },
-        shims=[ElectraShim(_run, precision, tuning)],
+        shims=[ElectraShim(last_hidden, precision, tuning)],
     )
 
 
@@ -115,7 +112,7 @@ def source_of(model: EncoderModel) -> str:
     return str(attrs["source"] if "source" in attrs else attrs["name"])
 
 
-def holder_of(model: EncoderModel) -> Model[list[Doc], Any]:
+def holder_of(model: EncoderModel) -> Model[Any, Any]:
     """The model with the weights: this one, or that which a listener listens to.
 
     Raises:
@@ -126,10 +123,6 @@ def holder_of(model: EncoderModel) -> Model[list[Doc], Any]:
     if model.upstream is None:
         raise ValueError(Errors.SE326(upstream=model.upstream_name))
     return model.upstream
-
-
-def _run(network: ElectraModel, batch: PackedBatch) -> Tensor:
-    return network.forward_packed(batch).last_hidden_state
 
 
 def _initialize(model: EncoderModel, X: Any = None, Y: Any = None) -> None:
@@ -174,108 +167,12 @@ def fill_from_source(
 
 
 def _forward(
-    model: EncoderModel, docs: list[Doc], is_train: bool
-) -> tuple[PieceStates, Callable[[PieceStates], list[Doc]]]:
-    shim = load_encoder(model)
-    assert shim.tokenizer is not None
-    pieces = align(docs, shim.tokenizer)
-    windows = windows_of(model, shim, pieces)
-    hidden, backprop_rows = encode(shim, windows, model.attrs["max_tokens"], is_train)
-    piece_rows, cls_rows = (
-        torch.from_numpy(rows).to(hidden.device)
-        for rows in (windows.piece_rows, windows.cls_rows)
-    )
+    model: EncoderModel, texts: Sequence[Text], is_train: bool
+) -> tuple[PieceStates, Callable[[PieceStates], Sequence[Text]]]:
+    encoded, backprop = encode_texts(model, load_encoder(model), texts, is_train)
 
-    def states_of(rows: Tensor) -> Any:
-        return torch2xp(hidden.index_select(0, rows).float())
+    def backprop_texts(gradient: PieceStates) -> Sequence[Text]:
+        backprop(gradient)
+        return texts
 
-    result = PieceStates(
-        states=states_of(piece_rows),
-        cls_states=states_of(cls_rows),
-        windows_per_doc=cast(Ints1d, windows.windows_per_doc),
-        pieces=pieces,
-    )
-
-    def backprop_states(gradient: PieceStates) -> list[Doc]:
-        rows = torch.zeros(hidden.shape, device=hidden.device)
-        rows.index_add_(0, piece_rows, xp2torch(gradient.states, device=rows.device))
-        rows.index_add_(0, cls_rows, xp2torch(gradient.cls_states, device=rows.device))
-        backprop_rows(rows)
-        return docs
-
-    return result, backprop_states
-
-
-def windows_of(
-    model: Model[Any, Any], shim: ElectraShim, pieces: Sequence[Pieces]
-) -> Windows:
-    """Cut pieces into the windows that a model's attributes name."""
-    assert shim.tokenizer is not None
-    return make_windows(
-        pieces,
-        window=model.attrs["window"],
-        stride=model.attrs["stride"],
-        cls_id=shim.tokenizer.cls_token_id,
-        sep_id=shim.tokenizer.sep_token_id,
-    )
-
-
-def encode(
-    shim: ElectraShim,
-    windows: Windows,
-    max_tokens: int,
-    is_train: bool,
-    inputs_of: Callable[[PackedBatch], Any] = lambda batch: batch,
-) -> tuple[Tensor, Callable[[Tensor], None]]:
-    """Run a network on windows, as many at a time as ``max_tokens`` lets.
-
-    Args:
-        shim: Holds the network; its output has a row a piece in dimension -2.
-        windows: T rows in all.
-        max_tokens: Most rows of one forward pass.
-        is_train: Whether to keep what the way back needs.
-        inputs_of: Makes of a batch what the shim's network takes.
-
-    Returns:
-        The outputs end to end, [..., T, H], without a graph; and a callback that takes
-        their gradient, of the same shape.
-    """
-    if not is_train and shim.rows_a_pass is not None:
-        max_tokens = min(max_tokens, shim.rows_a_pass)
-    outputs: list[Tensor] = []
-    backprops = []
-    device, run = shim.device, shim.ready(is_train)
-    for batch in packed_batches(windows, max_tokens):
-        output, backprop = run(inputs_of(batch.to(device)))
-        outputs.append(output)
-        backprops.append(backprop)
-    if outputs:
-        hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
-    else:
-        hidden = torch.zeros((0, shim.network.config.hidden_size), device=device)
-
-    def backprop_rows(gradient: Tensor) -> None:
-        start = 0
-        for output, backprop in zip(outputs, backprops, strict=True):
-            size = output.shape[-2]
-            backprop(gradient.narrow(-2, start, size))
-            start += size
-
-    return hidden.detach(), backprop_rows
-
-
-def packed_batches(windows: Windows, max_tokens: int) -> list[PackedBatch]:
-    """Batches of at most ``max_tokens`` pieces, in the order of the windows' rows."""
-    ids = torch.from_numpy(windows.input_ids)
-    positions = torch.from_numpy(windows.position_ids)
-    types = torch.zeros_like(ids)
-    batches = []
-    start = 0
-    # The windows are sorted already, so each group is a run of them.
-    lengths = windows.lengths.tolist()
-    for group in split_by_tokens(lengths, max_tokens):
-        sizes = [lengths[index] for index in group]
-        rows = slice(start, start + sum(sizes))
-        batches.append(PackedBatch(ids[rows], types[rows], positions[rows], sizes))
-        start = rows.stop
-    return batches
+    return encoded, backprop_texts

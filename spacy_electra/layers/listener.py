@@ -14,9 +14,12 @@ from thinc.types import Floats2d, Ints1d, Ragged
 
 from ..errors import Errors
 from ..tokenization.alignment import Pieces
-from .types import PieceStates
+from .encoding import encode_texts, loaded_shim
+from .types import PieceStates, Text, TextPair, docs_of
 
-Gradient = Callable[[PieceStates], Any]
+# Takes a gradient, or None where there is none for these states.
+Gradient = Callable[[PieceStates | None], Any]
+Batch = tuple[int, ...]
 
 
 @registry.architectures("spacy-electra.EncoderListener.v1")
@@ -27,13 +30,15 @@ def make_encoder_listener(upstream: str = "*") -> EncoderListener:
         upstream: Name of the component; "*" takes any.
 
     Returns:
-        A model from Docs to the states of their pieces. Gradients go back to that
-        component, and add up with those of other listeners.
+        A model from Docs, or pairs of a Doc and a second text, to the states of the
+        Docs' pieces. Gradients go back to that component, and add up with those of
+        other listeners. States of pairs it computes itself, with the component's
+        network: all those of an update in one call.
     """
     return EncoderListener(upstream)
 
 
-class EncoderListener(Model[list[Doc], PieceStates]):
+class EncoderListener(Model[Sequence[Text], PieceStates]):
     """Gives what the component upstream computed for the same Docs.
 
     Args:
@@ -48,22 +53,22 @@ class EncoderListener(Model[list[Doc], PieceStates]):
     def __init__(self, upstream: str) -> None:
         Model.__init__(self, name=self.name, forward=_forward, dims={"nO": None})
         self.upstream_name = upstream
-        self.upstream: Model[list[Doc], Any] | None = None
-        self._batch: int | None = None
+        self.upstream: Model[Any, Any] | None = None
+        self._batch: Batch | None = None
         self._outputs: PieceStates | None = None
         self._backprop: Gradient | None = None
 
-    def receive(self, batch: int, outputs: PieceStates, backprop: Gradient) -> None:
+    def receive(self, batch: Batch, outputs: PieceStates, backprop: Gradient) -> None:
         """Take the outputs for the Docs of the next update.
 
         Args:
             batch: What ``batch_id`` gives for them.
             outputs: Of the encoder.
-            backprop: Takes their gradient.
+            backprop: Takes their gradient, or None where this listener has none.
         """
         self._batch, self._outputs, self._backprop = batch, outputs, backprop
 
-    def _clear(self, gradient: PieceStates) -> Any:
+    def _clear(self, gradient: PieceStates | None) -> Any:
         # Holding on to them until the next batch would hold its graph too.
         backprop = self._backprop
         self._batch = self._outputs = self._backprop = None
@@ -77,14 +82,18 @@ class EncoderListener(Model[list[Doc], PieceStates]):
         return copied
 
 
-def batch_id(docs: Sequence[Doc]) -> int:
-    """A number that tells one batch of Docs from another."""
-    return hash(tuple(hash(doc.to_array("ORTH").tobytes()) for doc in docs))
+def batch_id(docs: Sequence[Doc]) -> Batch:
+    """Numbers that tell one batch of Docs from another, one of each Doc."""
+    return tuple(hash(doc.to_array("ORTH").tobytes()) for doc in docs)
 
 
 def _forward(
-    model: EncoderListener, docs: list[Doc], is_train: bool
-) -> tuple[PieceStates, Gradient]:
+    model: EncoderListener, texts: Sequence[Text], is_train: bool
+) -> tuple[PieceStates, Callable[[PieceStates], Any]]:
+    docs = docs_of(texts)
+    # A component that encodes pairs may have none in a batch.
+    if any(isinstance(text, TextPair) for text in texts) or (is_train and not texts):
+        return _forward_pairs(model, texts, docs, is_train)
     if is_train and model._batch is not None:
         if model._batch != batch_id(docs):
             raise ValueError(Errors.SE320(upstream=model.upstream_name))
@@ -97,6 +106,35 @@ def _forward(
     if not is_train:
         release(docs)
     return states, lambda gradient: []
+
+
+def _forward_pairs(
+    model: EncoderListener, texts: Sequence[Text], docs: list[Doc], is_train: bool
+) -> tuple[PieceStates, Callable[[PieceStates], Any]]:
+    """Run the upstream's network: its states of the Docs alone are of no use here."""
+    upstream = model.upstream
+    if upstream is None:
+        raise ValueError(Errors.SE326(upstream=model.upstream_name))
+    if upstream.attrs.get("get_spans") is not None:
+        raise ValueError(Errors.SE325())
+    # One that is not updated is frozen.
+    is_updated = is_train and model._batch is not None
+    if is_updated and not set(batch_id(docs)) <= set(model._batch or ()):
+        raise ValueError(Errors.SE320(upstream=model.upstream_name))
+    shim = loaded_shim(upstream)
+    states, backprop = encode_texts(upstream, shim, texts, is_updated)
+    if not is_train:
+        release(list({id(doc): doc for doc in docs}.values()))
+
+    def backprop_pairs(gradient: PieceStates) -> Any:
+        if is_updated:
+            backprop(gradient)
+            # The weights have their gradients. With this the upstream, which waits for
+            # all its listeners, changes them.
+            model._clear(None)
+        return texts
+
+    return states, backprop_pairs
 
 
 # Docs whose states have gone, so that who comes late is told.

@@ -161,12 +161,13 @@ class ElectraShim(PyTorchShim):
         return self.ready(is_train)(inputs)
 
     def ready(
-        self, is_train: bool
+        self, is_train: bool, run: Callable[[Any, Any], Tensor] | None = None
     ) -> Callable[[Any], tuple[Tensor, Callable[[Tensor], None]]]:
         """Look once at the weights, and run the network on any number of inputs.
 
         Args:
             is_train: As when the shim is called.
+            run: Calls the network, in place of the shim's own ``run``.
 
         Returns:
             Does what calling the shim does, with the weights as they are now.
@@ -177,10 +178,11 @@ class ElectraShim(PyTorchShim):
         if not is_train:
             network = self._for_inference()
         device = self.device
+        run = run or self.run
 
         def call(inputs: Any) -> tuple[Tensor, Callable[[Tensor], None]]:
             with torch.set_grad_enabled(is_train), autocast(device, self.precision):
-                output = self.run(network, inputs)
+                output = run(network, inputs)
 
             def backprop(gradient: Tensor) -> None:
                 if not is_train:

@@ -22,7 +22,8 @@ from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align, align_spans
 from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
-from .encoder import Encoder, EncoderModel, encode, encoder_shim, fill_from_source
+from .encoder import Encoder, EncoderModel, encoder_shim, fill_from_source
+from .encoding import encode, last_hidden
 from .listener import EncoderListener
 from .shim import ElectraShim, Tuning
 from .transformer_batch import ElectraBatch
@@ -85,7 +86,7 @@ def make_transformer_model(
         precision = "bf16"
     resolve_precision(precision, torch.device("cpu"))
     make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
-    run: Callable[[Any, Any], Tensor] = _run_last
+    run: Callable[[Any, Any], Tensor] = last_hidden
     if transformer_config.get("output_attentions"):
         run = _run_with_attentions
     elif transformer_config.get("output_hidden_states"):
@@ -298,10 +299,6 @@ def replace_listener_cfg(
     own["source"] = encoder["name"]
     own["@architectures"] = "spacy-electra.Encoder.v1"
     return {**listener, "encoder": own}
-
-
-def _run_last(network: ElectraModel, batch: PackedBatch) -> Tensor:
-    return network.forward_packed(batch).last_hidden_state
 
 
 def _run_all(network: ElectraModel, batch: PackedBatch) -> Tensor:

@@ -180,7 +180,9 @@ class Electra(Transformer):
         def send(update: SharedUpdate) -> None:
             self._pending = None
             losses[self.name] += update.norm
-            backprop(update.gradient)
+            # None where the listeners ran the network themselves, on pairs of texts.
+            if update.rows is not None:
+                backprop(update.gradient)
             if update.sgd not in (None, False):
                 self.model.finish_update(update.sgd)
 

@@ -13,7 +13,8 @@ from spacy.tokens import Doc
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers.encoder import load_encoder, packed_batches, source_of
+from ..layers.encoder import load_encoder, source_of
+from ..layers.encoding import packed_batches
 from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast

@@ -24,7 +24,7 @@ class SharedUpdate:
 
     Attributes:
         rows: Sum of the gradients of ``states.states`` so far, float [N, H]; None
-            before the first.
+            where there is none yet.
         cls_states: The same for the [CLS] of each window, float [W, H].
         sgd: Changes the weights when all is sent, where given.
     """
@@ -39,15 +39,15 @@ class SharedUpdate:
         sgd: Optimizer | None = None,
     ) -> None:
         self.states = states
-        self.missing = expected
+        self.expected = self.missing = expected
         self.send = send
         self.sgd = sgd
         self.cls_states: Tensor | None = None
 
     @property
     def is_untouched(self) -> bool:
-        """Whether no listener has sent a gradient yet."""
-        return self.rows is None
+        """Whether no listener is done yet."""
+        return self.missing == self.expected
 
     @property
     def norm(self) -> float:
@@ -67,8 +67,10 @@ class SharedUpdate:
         arrays = [part.tensors[0] for part in gradients]
         return self._add(self.states.rows_of_gradients(arrays), None)
 
-    def add_pieces(self, gradient: PieceStates) -> list[Doc]:
-        """Take the gradients of an EncoderListener."""
+    def add_pieces(self, gradient: PieceStates | None) -> list[Doc]:
+        """Take the gradients of an EncoderListener, if it has any."""
+        if gradient is None:
+            return self._add(None, None)
         return self._add(*self.states.rows_of_piece_gradient(gradient))
 
     def finish(self) -> None:
@@ -81,14 +83,17 @@ class SharedUpdate:
         # gradients and will get none.
         return SharedUpdate.__new__, (SharedUpdate,)
 
-    def _add(self, rows: Tensor, cls_states: Tensor | None) -> list[Doc]:
-        self.rows = rows.clone() if self.rows is None else self.rows.add_(rows)
-        if cls_states is not None:
-            total = self.cls_states
-            self.cls_states = (
-                cls_states.clone() if total is None else total.add_(cls_states)
-            )
+    def _add(self, rows: Tensor | None, cls_states: Tensor | None) -> list[Doc]:
+        self.rows = _sum(self.rows, rows)
+        self.cls_states = _sum(self.cls_states, cls_states)
         self.missing -= 1
         if self.missing == 0:
             self.finish()
         return list(self.states.docs)
+
+
+def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    """A total with another part, added in place."""
+    if part is None:
+        return total
+    return part.clone() if total is None else total.add_(part)

@@ -1,0 +1,193 @@
+"""From texts to the states of their pieces through a network, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from thinc.api import Model
+from thinc.types import Ints1d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ..errors import Errors
+from ..models import ElectraModel, PackedBatch, split_by_tokens
+from ..tokenization.alignment import Pieces, align
+from ..tokenization.windows import FixedText, Windows, make_windows
+from .shim import ElectraShim
+from .types import PieceStates, Text, TextPair, docs_of
+
+Run = Callable[[Any, Any], Tensor]
+
+
+def last_hidden(network: ElectraModel, batch: PackedBatch) -> Tensor:
+    """The states after the last layer, [T, H]."""
+    return network.forward_packed(batch).last_hidden_state
+
+
+def loaded_shim(model: Model[Any, Any]) -> ElectraShim:
+    """The shim of a model with weights of its own; they are read where it has none."""
+    shim = model.shims[0]
+    assert isinstance(shim, ElectraShim)
+    if shim.is_empty:
+        model.initialize()
+    shim.move_to_default_device()
+    return shim
+
+
+def encode_texts(
+    model: Model[Any, Any], shim: ElectraShim, texts: Sequence[Text], is_train: bool
+) -> tuple[PieceStates, Callable[[PieceStates], None]]:
+    """Run an encoder over texts, in windows.
+
+    Args:
+        model: Its attributes name window, stride and max_tokens.
+        shim: With weights.
+        texts: Docs, pairs, or both.
+        is_train: Whether to keep what the backward pass needs.
+
+    Returns:
+        The states of the pieces of each Doc, and a callback that takes their gradient
+        and adds those of the weights.
+
+    Raises:
+        ValueError: If the checkpoint can't tell two texts apart, or a second text
+            leaves too little of a window.
+    """
+    assert shim.tokenizer is not None
+    pieces = align(docs_of(texts), shim.tokenizer)
+    windows = windows_of(model, shim, pieces, fixed_texts(texts, shim))
+    hidden, backprop_rows = encode(
+        shim, windows, model.attrs["max_tokens"], is_train, run=last_hidden
+    )
+    piece_rows, cls_rows = (
+        torch.from_numpy(rows).to(hidden.device)
+        for rows in (windows.piece_rows, windows.cls_rows)
+    )
+
+    def states_of(rows: Tensor) -> Any:
+        return torch2xp(hidden.index_select(0, rows).float())
+
+    result = PieceStates(
+        states=states_of(piece_rows),
+        cls_states=states_of(cls_rows),
+        windows_per_doc=cast(Ints1d, windows.windows_per_text),
+        pieces=pieces,
+    )
+
+    def backprop_states(gradient: PieceStates) -> None:
+        rows = torch.zeros(hidden.shape, device=hidden.device)
+        rows.index_add_(0, piece_rows, xp2torch(gradient.states, device=rows.device))
+        rows.index_add_(0, cls_rows, xp2torch(gradient.cls_states, device=rows.device))
+        backprop_rows(rows)
+
+    return result, backprop_states
+
+
+def fixed_texts(
+    texts: Sequence[Text], shim: ElectraShim
+) -> list[FixedText | None] | None:
+    """The second text of each pair, as pieces; None where there is no pair at all.
+
+    Raises:
+        ValueError: If the checkpoint can't tell two texts apart.
+    """
+    pairs = [text if isinstance(text, TextPair) else None for text in texts]
+    seconds = [None if pair is None else pair.second for pair in pairs]
+    # The same question may go with many contexts.
+    different = list(dict.fromkeys(text for text in seconds if text is not None))
+    if not different:
+        return None
+    assert shim.tokenizer is not None and shim.config is not None
+    types = shim.config.type_vocab_size
+    if types < 2:
+        raise ValueError(Errors.SE331(types=types))
+    ids = dict(zip(different, shim.tokenizer.encode_ids(different), strict=True))
+    return [
+        None
+        if pair is None or second is None
+        else FixedText(second, ids[second], is_first=pair.before is not None)
+        for pair, second in zip(pairs, seconds, strict=True)
+    ]
+
+
+def windows_of(
+    model: Model[Any, Any],
+    shim: ElectraShim,
+    pieces: Sequence[Pieces],
+    fixed: Sequence[FixedText | None] | None = None,
+) -> Windows:
+    """Cut pieces into the windows that a model's attributes name."""
+    assert shim.tokenizer is not None
+    return make_windows(
+        pieces,
+        fixed,
+        window=model.attrs["window"],
+        stride=model.attrs["stride"],
+        cls_id=shim.tokenizer.cls_token_id,
+        sep_id=shim.tokenizer.sep_token_id,
+    )
+
+
+def encode(
+    shim: ElectraShim,
+    windows: Windows,
+    max_tokens: int,
+    is_train: bool,
+    inputs_of: Callable[[PackedBatch], Any] = lambda batch: batch,
+    run: Run | None = None,
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """Run a network on windows, as many at a time as ``max_tokens`` lets.
+
+    Args:
+        shim: Holds the network; its output has a row a piece in dimension -2.
+        windows: T rows in all.
+        max_tokens: Most rows of one forward pass.
+        is_train: Whether to keep what the way back needs.
+        inputs_of: Makes of a batch what the shim's network takes.
+        run: Calls the network, in place of the shim's own ``run``.
+
+    Returns:
+        The outputs end to end, [..., T, H], without a graph; and a callback that takes
+        their gradient, of the same shape.
+    """
+    if not is_train and shim.rows_a_pass is not None:
+        max_tokens = min(max_tokens, shim.rows_a_pass)
+    outputs: list[Tensor] = []
+    backprops = []
+    device, call = shim.device, shim.ready(is_train, run)
+    for batch in packed_batches(windows, max_tokens):
+        output, backprop = call(inputs_of(batch.to(device)))
+        outputs.append(output)
+        backprops.append(backprop)
+    if outputs:
+        hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
+    else:
+        hidden = torch.zeros((0, shim.network.config.hidden_size), device=device)
+
+    def backprop_rows(gradient: Tensor) -> None:
+        start = 0
+        for output, backprop in zip(outputs, backprops, strict=True):
+            size = output.shape[-2]
+            backprop(gradient.narrow(-2, start, size))
+            start += size
+
+    return hidden.detach(), backprop_rows
+
+
+def packed_batches(windows: Windows, max_tokens: int) -> list[PackedBatch]:
+    """Batches of at most ``max_tokens`` pieces, in the order of the windows' rows."""
+    ids = torch.from_numpy(windows.input_ids)
+    positions = torch.from_numpy(windows.position_ids)
+    types = torch.from_numpy(windows.token_type_ids)
+    batches = []
+    start = 0
+    # The windows are sorted already, so each group is a run of them.
+    lengths = windows.lengths.tolist()
+    for group in split_by_tokens(lengths, max_tokens):
+        sizes = [lengths[index] for index in group]
+        rows = slice(start, start + sum(sizes))
+        batches.append(PackedBatch(ids[rows], types[rows], positions[rows], sizes))
+        start = rows.stop
+    return batches
