@@ -111,3 +111,29 @@ def test_weights_stay_tied(small_config, tmp_path):
     words = again.electra.embeddings.word_embeddings.weight
     assert again.head.decoder.weight is words
     torch.testing.assert_close(words, model.electra.embeddings.word_embeddings.weight)
+
+
+def test_token_types_of_a_packed_batch_are_those_of_a_padded_one(small_config):
+    torch.manual_seed(0)
+    model = ElectraModel(small_config).eval()
+    parts = sequences([3, 9, 6])
+    types = [(torch.arange(len(part)) > 2).long() for part in parts]
+    batch = PackedBatch.from_sequences(parts, types)
+    ids, mask = padded(parts)
+    padded_types = torch.nn.utils.rnn.pad_sequence(types, batch_first=True)
+    with torch.no_grad():
+        packed = model.forward_packed(batch).last_hidden_state
+        expected = model(ids, mask, token_type_ids=padded_types).last_hidden_state
+        other = model.forward_packed(PackedBatch.from_sequences(parts))
+    torch.testing.assert_close(packed, expected[mask.bool()], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(packed[:3], other.last_hidden_state[:3])
+    assert (packed[3:] - other.last_hidden_state[3:]).abs().max() > 0.01
+
+
+def test_token_types_of_other_lengths_are_named():
+    parts = sequences([3, 4])
+    with pytest.raises(ValueError, match=r"token_types.*\[3, 4\].*\[4, 3\]"):
+        PackedBatch.from_sequences(parts, [torch.zeros(4).long(), torch.zeros(3)])
+    empty = PackedBatch.from_sequences([], [])
+    assert empty.token_type_ids.shape == (0,)
+    assert empty.token_type_ids.dtype == torch.int64

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thinc.types import Ragged
 
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.alignment import Pieces
 from spacy_electra.tokenization.windows import (
@@ -15,7 +16,7 @@ from spacy_electra.tokenization.windows import (
 )
 
 CLS, SEP = 1001, 1002
-TOKENIZER = ElectraTokenizer.from_pretrained("en_tiny")
+TOKENIZER = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
 counts = st.lists(st.integers(0, 40), max_size=6)
 shapes = st.integers(3, 14).flatmap(
     lambda window: st.tuples(st.just(window), st.integers(1, window - 2))
@@ -165,7 +166,9 @@ def test_windows_with_fixed_texts_equal_brute_force(case):
     fixed = [
         None
         if kind == "none"
-        else FixedText("", np.arange(500 + 30 * n, 500 + 30 * n + size), kind == "before")
+        else FixedText(
+            "", np.arange(500 + 30 * n, 500 + 30 * n + size), kind == "before"
+        )
         for n, (_, kind, size) in enumerate(texts)
     ]
     windows = make_windows(
@@ -224,7 +227,9 @@ def pair_windows(texts, fixed, is_first, window, stride):
 
 def in_order(windows):
     """Ids and types of each window, in the order of the texts."""
-    sizes = windows.lengths[np.searchsorted(np.sort(windows.cls_rows), windows.cls_rows)]
+    sizes = windows.lengths[
+        np.searchsorted(np.sort(windows.cls_rows), windows.cls_rows)
+    ]
     for head, size in zip(windows.cls_rows, sizes, strict=True):
         rows = slice(head, head + size)
         yield windows.input_ids[rows].tolist(), windows.token_type_ids[rows].tolist()
