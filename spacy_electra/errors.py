@@ -97,6 +97,23 @@ class Errors(_Message):
         "id2label numbers its labels {numbers}, and num_labels is {count}. Number them "
         "from 0 up, without gaps, and leave num_labels out."
     )
+    SE010 = (
+        "add_cross_attention=True needs is_decoder=True: an encoder has no "
+        "cross-attention. Set both, or neither."
+    )
+    SE011 = (
+        "{name} needs a model with {needed}=True. Open it with "
+        "from_pretrained(..., {needed}=True), or leave {name} out."
+    )
+    SE012 = (
+        "{name} must have the shape [{count}, {keys}] (cached pieces count too), or "
+        "one more axis between for the new pieces, but has {shape}."
+    )
+    SE013 = (
+        "past_key_values has {found} layers of {batch} sequences, but the model has "
+        "{layers} layers and the batch {count} sequences. Give what this model "
+        "returned for the same sequences."
+    )
 
     # Tokenization: SE100 to SE199
     SE100 = (

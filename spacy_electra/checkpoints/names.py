@@ -22,6 +22,15 @@ _ENCODER = (
         "encoder.layers.{n}.attention.output.",
     ),
     ("encoder.layer.{n}.attention.self.", "encoder.layers.{n}.attention."),
+    (
+        "encoder.layer.{n}.crossattention.output.LayerNorm.",
+        "encoder.layers.{n}.cross_attention.norm.",
+    ),
+    (
+        "encoder.layer.{n}.crossattention.output.dense.",
+        "encoder.layers.{n}.cross_attention.output.",
+    ),
+    ("encoder.layer.{n}.crossattention.self.", "encoder.layers.{n}.cross_attention."),
     ("encoder.layer.{n}.intermediate.dense.", "encoder.layers.{n}.feed_forward.up."),
     ("encoder.layer.{n}.output.dense.", "encoder.layers.{n}.feed_forward.down."),
     ("encoder.layer.{n}.output.LayerNorm.", "encoder.layers.{n}.feed_forward.norm."),

@@ -35,6 +35,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
+        # The heads that pruning left, by their first numbers, which head masks use.
+        self.kept = tuple(range(self.heads))
         self.head_width = config.head_width
         self.attention_dropout = config.attention_probs_dropout_prob
         self.position_type = config.position_embedding_type
@@ -75,9 +77,12 @@ class SelfAttention(nn.Module):
                 else:
                     part = self._attend(parts, segment, layout)
                 contexts.append(part)
-            context = _join(contexts, like=hidden)
-        attended = self.dropout(self.output(context))
-        return self.norm(hidden + attended), weights
+            context = _join(contexts, like=projected[:, : self.output.in_features])
+        return self.add(hidden, context), weights
+
+    def add(self, hidden: Tensor, context: Tensor) -> Tensor:
+        """The residual sum with what attention found, float [..., H] both."""
+        return self.norm(hidden + self.dropout(self.output(context)))
 
     def _merge(self, context: Tensor) -> Tensor:
         """From [count, heads, length, d] back to rows [count * length, H]."""
@@ -122,21 +127,50 @@ class SelfAttention(nn.Module):
         self, parts: Tensor, layout: AttentionLayout, layer: int
     ) -> tuple[Tensor, Tensor]:
         query, key, value = parts.unbind(0)
+        bias = layout.bias
+        if layout.causal:
+            later = _later(query, key.shape[-2])
+            bias = later if bias is None else bias + later
+        head_mask = self.pick_mask(layout.head_masks, layer)
+        context, weights = self.weigh(query, key, value, bias, head_mask)
+        return self._merge(context), weights
+
+    def weigh(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None = None,
+        head_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attention by explicit weights, from the last Q of K positions to all.
+
+        Args:
+            query: float [B, heads, Q, d].
+            key: float [B, heads, K, d].
+            value: As ``key``.
+            bias: Added to the scores, float [B or 1, 1, Q or 1, K].
+            head_mask: What each head's weights are multiplied by, float [heads].
+
+        Returns:
+            float [B, heads, Q, d], and the weights, float [B, heads, Q, K].
+        """
         query = query / math.sqrt(self.head_width)
         scores = query @ key.transpose(-1, -2)
         if self.position_type != "absolute":
             scores = scores + self._relative_scores(query, key)
-        if layout.bias is not None:
-            scores = scores + layout.bias.to(scores.dtype)
-        if layout.causal:
-            scores = scores + _later(scores, scores.shape[-1])
+        if bias is not None:
+            scores = scores + bias.to(scores.dtype)
         # The kernel computes in fp32 and rounds its result to the scores' precision.
         weights = torch.softmax(scores, dim=-1)
         weights = drop(weights, self.attention_dropout, self.training)
-        if layout.head_masks is not None:
-            mask = layout.head_masks[layer].to(weights.dtype)
-            weights = weights * mask[:, None, None]
-        return self._merge(weights @ value), weights
+        if head_mask is not None:
+            weights = weights * head_mask.to(weights.dtype)[:, None, None]
+        return weights @ value, weights
+
+    def pick_mask(self, head_masks: Tensor | None, layer: int) -> Tensor | None:
+        """This layer's row of the head masks, for the heads that it has."""
+        return None if head_masks is None else head_masks[layer, list(self.kept)]
 
     def _relative_scores(self, query: Tensor, key: Tensor) -> Tensor:
         """What relative positions add to the scores (Shaw et al., 2018).
@@ -145,9 +179,10 @@ class SelfAttention(nn.Module):
         equation 4); "relative_key_query" adds the same for the key (Huang et al.,
         2020, method 4). ``query`` is already divided by the root of the head width.
         """
-        length = query.shape[-2]
-        steps = torch.arange(length, device=query.device)
-        distance = steps[:, None] - steps[None, :] + self.max_distance
+        steps = torch.arange(key.shape[-2], device=query.device)
+        # With cached keys, the queries are the last ones.
+        own = steps[-query.shape[-2] :]
+        distance = own[:, None] - steps[None, :] + self.max_distance
         embedded = self.distance_embedding(distance).to(query.dtype)
         scores = torch.einsum("bhld,lrd->bhlr", query, embedded)
         if self.position_type == "relative_key_query":
@@ -257,6 +292,23 @@ def _explicit_is_faster(parts: Tensor, dropout: float) -> bool:
     # The fused kernel has no dropout: torch would do the same, with a dearer mask.
     longest = LONGEST_EXPLICIT.get(parts.dtype, 0)
     return dropout > 0.0 or parts.shape[-2] <= longest
+
+
+def bias_of(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to the scores so that masked positions get no weight.
+
+    Args:
+        mask: 1 or True for a key that is seen, [B, K], or [B, Q, K].
+        dtype: Of the scores.
+
+    Returns:
+        Of that dtype, [B, 1, 1 or Q, K].
+    """
+    seen = mask.bool()
+    seen = seen[:, None, None] if seen.dim() == 2 else seen[:, None]
+    bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    # The least finite number, not -inf: a row that sees nothing must not become NaN.
+    return bias.masked_fill_(~seen, torch.finfo(dtype).min)
 
 
 def _later(like: Tensor, length: int) -> Tensor:

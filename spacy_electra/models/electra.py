@@ -8,14 +8,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..errors import Errors
-from .attention import varlen_available
+from .attention import bias_of, varlen_available
+from .cache import PastKeyValues, cached_length, read_cache
 from .config import ElectraConfig
+from .decoder import DecoderLayout, check_decoder, cross_bias, decode, decoder_bias
 from .embeddings import ElectraEmbeddings, check_length, compute_dtype
 from .encoder import Encoder
 from .initialization import initialize_weights
 from .outputs import EncoderOutput
 from .packing import AttentionLayout, PackedBatch
+from .padded import PaddedInputs, check_mask, pad_rows, padded_inputs, real_rows
 from .pretrained import PretrainedModel
 from .segments import segments_of
 
@@ -61,8 +63,11 @@ class ElectraModel(PretrainedModel):
         embedded = self.embeddings(
             batch.input_ids, batch.token_type_ids, batch.position_ids
         )
-        last, states, _ = self._encode(embedded, layout, output_hidden_states)
-        return EncoderOutput(last, tuple(states) if output_hidden_states else None)
+        hidden = self._project(embedded)
+        last, states, _ = self.encoder(hidden, layout, output_hidden_states)
+        return EncoderOutput(
+            last, hidden_states=tuple(states) if output_hidden_states else None
+        )
 
     def forward(
         self,
@@ -72,6 +77,10 @@ class ElectraModel(PretrainedModel):
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: PastKeyValues | None = None,
+        use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> EncoderOutput:
@@ -79,17 +88,23 @@ class ElectraModel(PretrainedModel):
 
         The fused path leaves out masked positions, so that they cost nothing; their
         rows of the result are zero. Returned attentions, head masks, relative
-        positions and masks for each pair of positions take the eager path, which
-        computes every position.
+        positions, masks for each pair of positions, caches and cross-attention take a
+        path that computes every position.
 
         Args:
             input_ids: int64 [B, S].
-            attention_mask: 1 for a piece, 0 for padding, [B, S]; or [B, S, S], which
-                position sees which.
+            attention_mask: 1 for a piece, 0 for padding, [B, P + S], cached pieces
+                first; or [B, S, P + S], which position sees which.
             token_type_ids: int64 [B, S]; zeros by default.
-            position_ids: int64 [B, S] or [1, S]; 0 to S - 1 by default.
+            position_ids: int64 [B, S] or [1, S]; P to P + S - 1 by default.
             head_mask: 1 keeps a head, 0 silences it; float [heads] or [layers, heads].
             inputs_embeds: Word embeddings in place of ``input_ids``, float [B, S, E].
+            encoder_hidden_states: States of another encoder, for cross-attention,
+                float [B, M, H]. Once their keys are cached, they are not read again.
+            encoder_attention_mask: 1 for those that count, [B, M] or [B, S, M].
+            past_key_values: What a call with the P pieces before these returned.
+            use_cache: Whether to return keys and values; by default what the config
+                says, where this is a decoder that is not training.
             output_attentions: Whether to return attention weights.
             output_hidden_states: Whether to return the states of every layer too.
 
@@ -98,59 +113,90 @@ class ElectraModel(PretrainedModel):
 
         Raises:
             ValueError: If both or neither of ``input_ids`` and ``inputs_embeds`` are
-                given, or if S is more than ``max_position_embeddings``.
+                given; if P + S is more than ``max_position_embeddings``; if a mask or
+                a cache does not fit; if the model is no decoder where it must be.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            given = "neither" if input_ids is None else "both"
-            raise ValueError(Errors.SE005(given=given))
-        source = input_ids if inputs_embeds is None else inputs_embeds
-        assert source is not None
-        count, length = source.shape[:2]
-        check_length(length, self.config.max_position_embeddings)
-        if token_type_ids is None:
-            token_type_ids = torch.zeros(
-                (count, length), dtype=torch.long, device=source.device
-            )
-        if position_ids is None:
-            position_ids = torch.arange(length, device=source.device)[None]
-        inputs = (
-            input_ids,
-            token_type_ids,
-            position_ids.expand(count, length),
-            inputs_embeds,
+        start = cached_length(past_key_values)
+        inputs = padded_inputs(
+            input_ids, token_type_ids, position_ids, inputs_embeds, start
         )
+        count, length = inputs.shape
+        check_length(start + length, self.config.max_position_embeddings)
+        check_mask("attention_mask", attention_mask, count, start + length)
+        if use_cache is None:
+            caches = self.config.is_decoder and self.config.use_cache
+            use_cache = caches and not self.training
+        head_masks = self._head_masks(head_mask)
         eager = (
             output_attentions
-            or head_mask is not None
+            or head_masks is not None
             or self.config.position_embedding_type != "absolute"
-            or (attention_mask is not None and attention_mask.dim() == 3)
         )
+        remembers = use_cache or past_key_values is not None
+        if remembers or encoder_hidden_states is not None:
+            check_decoder(
+                self.config, past_key_values, encoder_hidden_states, use_cache
+            )
+            past = read_cache(past_key_values, self.config.num_hidden_layers, count)
+            hidden = self._project(self.embeddings(*inputs))
+            seen = DecoderLayout(
+                bias=decoder_bias(attention_mask, length, start + length, hidden),
+                states=encoder_hidden_states,
+                cross_bias=cross_bias(
+                    encoder_attention_mask, encoder_hidden_states, past, hidden
+                ),
+                head_masks=head_masks,
+                eager=eager,
+            )
+            output = decode(
+                self.encoder, hidden, seen, past, use_cache, output_hidden_states
+            )
+        else:
+            output = self._encode(
+                inputs, attention_mask, head_masks, eager, output_hidden_states
+            )
+        if output_attentions:
+            return output
+        return replace(output, attentions=None, cross_attentions=None)
+
+    def _encode(
+        self,
+        inputs: PaddedInputs,
+        attention_mask: Tensor | None,
+        head_masks: Tensor | None,
+        eager: bool,
+        output_hidden_states: bool,
+    ) -> EncoderOutput:
+        """The packed layers over all rows, or over those that are no padding."""
+        count, length = inputs.shape
+        eager = eager or (attention_mask is not None and attention_mask.dim() == 3)
         if eager or attention_mask is None or bool(attention_mask.all()):
             rows = None
             layout = self._layout([length] * count, eager)
             if attention_mask is not None and eager:
-                layout = replace(layout, bias=_bias(attention_mask))
-            layout = replace(layout, head_masks=self._head_masks(head_mask))
+                weight = self.embeddings.word_embeddings.weight
+                dtype = compute_dtype(weight.device, weight.dtype)
+                layout = replace(layout, bias=bias_of(attention_mask, dtype))
+            layout = replace(layout, head_masks=head_masks)
         else:
-            rows, lengths = _real_rows(attention_mask)
+            rows, lengths = real_rows(attention_mask)
             layout = self._layout(lengths)
-        embedded = self.embeddings(*(_flat_rows(part, rows) for part in inputs))
-        last, states, attentions = self._encode(embedded, layout, output_hidden_states)
+        hidden = self._project(self.embeddings(*inputs.rows(rows)))
+        last, states, attentions = self.encoder(hidden, layout, output_hidden_states)
         shape = (count, length)
         return EncoderOutput(
-            last_hidden_state=_padded(last, rows, shape),
-            hidden_states=tuple(_padded(state, rows, shape) for state in states)
+            last_hidden_state=pad_rows(last, rows, shape),
+            hidden_states=tuple(pad_rows(state, rows, shape) for state in states)
             if output_hidden_states
             else None,
-            attentions=tuple(attentions) if output_attentions else None,
+            attentions=tuple(attentions),
         )
 
-    def _encode(
-        self, embedded: Tensor, layout: AttentionLayout, keep_all: bool
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    def _project(self, embedded: Tensor) -> Tensor:
+        """From the embeddings' width to that of the layers."""
         dtype = compute_dtype(embedded.device, embedded.dtype)
-        hidden = self.embeddings_project(embedded.to(dtype))
-        return self.encoder(hidden, layout, keep_all)
+        projected: Tensor = self.embeddings_project(embedded.to(dtype))
+        return projected
 
     def _layout(self, lengths: Sequence[int], eager: bool = False) -> AttentionLayout:
         device = self.device
@@ -174,36 +220,3 @@ class ElectraModel(PretrainedModel):
             return None
         layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
         return head_mask.reshape(-1, heads).expand(layers, heads)
-
-
-def _bias(attention_mask: Tensor) -> Tensor:
-    """What to add to the scores so that masked positions get no weight."""
-    mask = attention_mask.bool()
-    mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
-    bias = torch.zeros(mask.shape, device=mask.device)
-    # The least finite number, not -inf: a row that sees nothing must not become NaN.
-    return bias.masked_fill_(~mask, torch.finfo(bias.dtype).min)
-
-
-def _real_rows(attention_mask: Tensor) -> tuple[Tensor, list[int]]:
-    """Rows of [B * S] that are no padding, shortest sequence first, and the lengths."""
-    mask = attention_mask.bool()
-    lengths, order = mask.sum(1).sort(stable=True)
-    sequence, position = mask[order].nonzero(as_tuple=True)
-    return order[sequence] * mask.shape[1] + position, lengths.tolist()
-
-
-def _flat_rows(part: Tensor | None, rows: Tensor | None) -> Tensor | None:
-    """[B, S, ...] as [B * S, ...], or only some of those rows."""
-    if part is None:
-        return None
-    flat = part.flatten(0, 1)
-    return flat if rows is None else flat[rows]
-
-
-def _padded(state: Tensor, rows: Tensor | None, shape: tuple[int, int]) -> Tensor:
-    """Rows [T, H] back in their places of [B, S, H]."""
-    if rows is None:
-        return state.view(*shape, -1)
-    padded = state.new_zeros((shape[0] * shape[1], state.shape[-1]))
-    return padded.index_copy(0, rows, state).view(*shape, -1)

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import Errors
 from .activations import ACTIVATIONS
 from .attention import SelfAttention
 from .config import ElectraConfig
+from .cross_attention import CrossAttention
 from .dropout import Dropout
 from .norm import LayerNorm
 from .packing import AttentionLayout
@@ -32,11 +34,19 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """One layer: self-attention, then feed-forward, layer norm behind each."""
+    """One layer: self-attention, then feed-forward, layer norm after each.
+
+    ``inference.py`` and ``decoder.py`` hold two more passes over the same weights: what
+    changes here changes there.
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.attention = SelfAttention(config)
+        # Only decoder.py runs it: without another encoder's states it is left out.
+        self.cross_attention = (
+            CrossAttention(config) if config.add_cross_attention else None
+        )
         self.feed_forward = FeedForward(config)
 
     def forward(
@@ -52,6 +62,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
+        if config.add_cross_attention and not config.is_decoder:
+            raise ValueError(Errors.SE010())
         self.layers = nn.ModuleList(
             EncoderLayer(config) for _ in range(config.num_hidden_layers)
         )

@@ -82,7 +82,9 @@ class InferenceEncoder:
                 hidden = layer(hidden, segments)
                 if output_hidden_states:
                     states.append(hidden)
-        return EncoderOutput(hidden, tuple(states) if output_hidden_states else None)
+        return EncoderOutput(
+            hidden, hidden_states=tuple(states) if output_hidden_states else None
+        )
 
 
 class _Layer:
@@ -93,6 +95,7 @@ class _Layer:
     ) -> None:
         attention, feed_forward = layer.attention, layer.feed_forward
         self.heads = attention.heads
+        self.width = attention.output.in_features
         self.qkv = PackedLinear(_scaled_queries(attention), dtype)
         self.output = PackedLinear(attention.output, dtype)
         self.attention_norm = attention.norm
@@ -102,7 +105,7 @@ class _Layer:
 
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         projected = self.qkv(hidden)
-        context = torch.empty_like(hidden)
+        context = hidden.new_empty(len(hidden), self.width)
         parts = split_heads(projected, segments, self.heads)
         for part, segment in zip(parts, segments, strict=True):
             self._attend(part, segment, context)
@@ -129,7 +132,7 @@ def _scaled_queries(attention: SelfAttention) -> nn.Linear:
     two, which loses nothing.
     """
     scaled = deepcopy(attention.qkv).requires_grad_(False)
-    width = scaled.in_features
+    width = attention.output.in_features
     scaled.weight[:width] /= math.sqrt(attention.head_width)
     scaled.bias[:width] /= math.sqrt(attention.head_width)
     return scaled

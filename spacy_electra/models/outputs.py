@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .cache import Cache
+
 
 @dataclass(frozen=True)
 class ModelOutput:
@@ -24,15 +26,20 @@ class EncoderOutput(ModelOutput):
 
     Args:
         last_hidden_state: float [B, S, H], zero at padding; packed: [T, H].
-        hidden_states: The embeddings (projected) and the states behind each layer, of
+        past_key_values: Keys and values of all pieces so far, one entry a layer, of a
+            decoder that caches.
+        hidden_states: The embeddings (projected) and the states after each layer, of
             the same shape, if asked for.
-        attentions: Attention weights of each layer, float [B, heads, S, S], if asked
-            for.
+        attentions: Attention weights of each layer, float [B, heads, S, K], if asked
+            for; K counts cached pieces too.
+        cross_attentions: Those of cross-attention, float [B, heads, S, M].
     """
 
     last_hidden_state: Tensor
+    past_key_values: Cache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,9 @@ class HeadModel(PretrainedModel):
             position_ids,
             head_mask,
             inputs_embeds,
-            output_attentions,
-            output_hidden_states,
+            use_cache=False,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
         )
         hidden = encoded.last_hidden_state
         logits = self.head(hidden[:, 0] if self.per_sequence else hidden)
