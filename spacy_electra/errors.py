@@ -102,8 +102,8 @@ class Errors(_Message):
         "cross-attention. Set both, or neither."
     )
     SE011 = (
-        "{name} needs a model with {needed}=True. Open it with "
-        "from_pretrained(..., {needed}=True), or leave {name} out."
+        "{name} needs a model with {needed}. Open it with "
+        "from_pretrained(..., {needed}), or leave {name} out."
     )
     SE012 = (
         "{name} must have the shape [{count}, {keys}] (cached pieces count too), or "
@@ -113,6 +113,22 @@ class Errors(_Message):
         "past_key_values has {found} layers of {batch} sequences, but the model has "
         "{layers} layers and the batch {count} sequences. Give what this model "
         "returned for the same sequences."
+    )
+    SE014 = (
+        "pruned_heads must map numbers of layers to lists of heads, for instance "
+        "{{0: [1, 2]}}, but is {value!r}."
+    )
+    SE015 = (
+        "Layer {layer} can't lose the heads {heads}: the model has {layers} layers of "
+        "{most} heads, both numbered from 0."
+    )
+    SE016 = (
+        "Layer {layer} would lose all of its {most} heads, those pruned before among "
+        "them. Leave it at least one."
+    )
+    SE017 = (
+        "The embeddings given are {found} wide, but the model's are {expected} wide "
+        "(embedding_size). Give some of that width."
     )
 
     # Tokenization: SE100 to SE199

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +83,24 @@ class SelfAttention(nn.Module):
     def add(self, hidden: Tensor, context: Tensor) -> Tensor:
         """The residual sum with what attention found, float [..., H] both."""
         return self.norm(hidden + self.dropout(self.output(context)))
+
+    def prune(self, heads: Collection[int]) -> None:
+        """Drop some heads, by their first numbers; those that are gone stay so."""
+        left = [place for place, head in enumerate(self.kept) if head not in heads]
+        places = torch.arange(3 * self.heads, device=self.qkv.weight.device)
+        places = places.view(3, self.heads)[:, left].reshape(-1, 1) * self.head_width
+        rows = places + torch.arange(self.head_width, device=places.device)
+        rows = rows.flatten()
+        width = len(left) * self.head_width
+        with torch.no_grad():
+            self.qkv.weight.data = self.qkv.weight[rows]
+            self.qkv.bias.data = self.qkv.bias[rows]
+            self.output.weight.data = self.output.weight[:, rows[:width]]
+        for weight in (self.qkv.weight, self.qkv.bias, self.output.weight):
+            weight.grad = None
+        self.qkv.out_features, self.output.in_features = 3 * width, width
+        self.heads = len(left)
+        self.kept = tuple(self.kept[place] for place in left)
 
     def _merge(self, context: Tensor) -> Tensor:
         """From [count, heads, length, d] back to rows [count * length, H]."""

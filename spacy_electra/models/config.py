@@ -93,6 +93,7 @@ class ElectraConfig:
             default.
         problem_type: What a head for whole texts learns, one of ``PROBLEM_TYPES``; None
             lets it follow from the labels that it is trained with.
+        pruned_heads: Attention heads that are gone, by layer; both count from 0.
         extra: Any other keys of config.json.
 
     Raises:
@@ -125,6 +126,7 @@ class ElectraConfig:
     num_labels: int | None = None
     id2label: Mapping[int, str] | None = None
     problem_type: str | None = None
+    pruned_heads: Mapping[int, Sequence[int]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -190,6 +192,10 @@ class ElectraConfig:
         labels = _labels(self.num_labels, self.id2label)
         object.__setattr__(self, "id2label", labels)
         object.__setattr__(self, "num_labels", len(labels))
+        pruned = _pruned_heads(
+            self.pruned_heads, self.num_hidden_layers, self.num_attention_heads
+        )
+        object.__setattr__(self, "pruned_heads", pruned)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -229,6 +235,13 @@ class ElectraConfig:
             changes = {"id2label": None, **changes}
         elif "id2label" in changes:
             changes = {"num_labels": None, **changes}
+        if "num_hidden_layers" in changes and "pruned_heads" not in changes:
+            left = {
+                layer: heads
+                for layer, heads in self.pruned_heads.items()
+                if layer < changes["num_hidden_layers"]
+            }
+            changes = {"pruned_heads": left, **changes}
         return replace(self, **changes)
 
     @property
@@ -283,6 +296,7 @@ class ElectraConfig:
             hidden_size=width,
             num_attention_heads=heads,
             intermediate_size=max(1, round(self.intermediate_size * fraction)),
+            pruned_heads={},
         )
 
     @classmethod
@@ -315,6 +329,8 @@ class ElectraConfig:
         del values["num_labels"], values["id2label"]
         if values["problem_type"] is None:
             del values["problem_type"]
+        if not values["pruned_heads"]:
+            del values["pruned_heads"]
         if self.has_named_labels or self.num_labels != 2:
             values["id2label"] = {str(n): label for n, label in enumerate(self.labels)}
             values["label2id"] = self.label2id
@@ -403,6 +419,33 @@ def _labels(count: int | None, names: Mapping[int, str] | None) -> dict[int, str
     if numbers != list(range(len(numbers))) or count not in (None, len(numbers)):
         raise ValueError(Errors.SE009(numbers=listed(numbers), count=count))
     return dict(by_number)
+
+
+def _pruned_heads(
+    heads: Mapping[int, Sequence[int]], layers: int, most: int
+) -> dict[int, list[int]]:
+    """The pruned heads of each layer that lacks some, sorted.
+
+    Args:
+        heads: By layer, whose number JSON writes as a string.
+        layers: Number of layers.
+        most: Heads of a whole layer.
+
+    Raises:
+        ValueError: If there is no such layer or head, or none would be left.
+    """
+    try:
+        pruned = {int(layer): sorted(set(map(int, heads[layer]))) for layer in heads}
+    except (TypeError, ValueError) as error:
+        raise ValueError(Errors.SE014(value=heads)) from error
+    for layer, numbers in pruned.items():
+        if not 0 <= layer < layers or any(not 0 <= n < most for n in numbers):
+            raise ValueError(
+                Errors.SE015(layer=layer, heads=numbers, layers=layers, most=most)
+            )
+        if len(numbers) == most:
+            raise ValueError(Errors.SE016(layer=layer, most=most))
+    return {layer: pruned[layer] for layer in sorted(pruned) if pruned[layer]}
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -100,11 +100,12 @@ def check_decoder(
         "encoder_hidden_states": states is not None,
     }
     for name, is_given in given.items():
-        needed = (
-            "add_cross_attention" if name == "encoder_hidden_states" else "is_decoder"
-        )
-        if is_given and not getattr(config, needed):
-            raise ValueError(Errors.SE011(name=name, needed=needed))
+        needed = ["is_decoder"]
+        if name == "encoder_hidden_states":
+            needed.append("add_cross_attention")
+        if is_given and not all(getattr(config, field) for field in needed):
+            fields = ", ".join(f"{field}=True" for field in needed)
+            raise ValueError(Errors.SE011(name=name, needed=fields))
 
 
 def decoder_bias(

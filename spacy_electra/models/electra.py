@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from .cache import PastKeyValues, cached_length, read_cache
 from .config import ElectraConfig
 from .decoder import DecoderLayout, check_decoder, cross_bias, decode, decoder_bias
 from .embeddings import ElectraEmbeddings, check_length, compute_dtype
-from .encoder import Encoder
+from .encoder import Encoder, EncoderLayer
 from .initialization import initialize_weights
 from .outputs import EncoderOutput
 from .packing import AttentionLayout, PackedBatch
@@ -41,6 +42,8 @@ class ElectraModel(PretrainedModel):
             self.embeddings_project = nn.Identity()
         self.encoder = Encoder(config)
         initialize_weights(self, config)
+        for layer, heads in config.pruned_heads.items():
+            cast(EncoderLayer, self.encoder.layers[layer]).attention.prune(heads)
 
     def forward_packed(
         self, batch: PackedBatch, output_hidden_states: bool = False

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoints import names, read_header, read_tensors, write_tensors
 from ..errors import Errors, Warnings, listed
 from ..source import resolve_source
 from .config import ElectraConfig
+from .surgery import Surgery
 
 Model = TypeVar("Model", bound="PretrainedModel")
 # More layers than a file has are listed as missing, up to this number: beyond it not
@@ -29,7 +30,8 @@ class LoadReport:
     """What did not come from a checkpoint, and what of it found no place.
 
     Args:
-        newly_initialized: Parameters of the head (our names) that the checkpoint lacks.
+        newly_initialized: Parameters (our names) of the head, or of cross-attention,
+            that the checkpoint lacks.
         left_over: Weights (its names) that the model has no place for.
     """
 
@@ -37,7 +39,7 @@ class LoadReport:
     left_over: tuple[str, ...]
 
 
-class PretrainedModel(nn.Module):
+class PretrainedModel(Surgery):
     """A network with a config, opened from and saved to a directory.
 
     Attributes:
@@ -51,8 +53,7 @@ class PretrainedModel(nn.Module):
     tied: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, config: ElectraConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
 
     @property
     def device(self) -> torch.device:
@@ -194,7 +195,12 @@ class PretrainedModel(nn.Module):
     ) -> None:
         """Refuse a checkpoint that lacks a weight of the encoder."""
         start = "" if cls.hugging_face_names is None else names.PREFIX
-        missing = {n: expected[n] for n in sorted(new) if n.startswith(start)}
+        # An encoder becomes a decoder by training what lets it see another one.
+        missing = {
+            n: expected[n]
+            for n in sorted(new)
+            if n.startswith(start) and ".cross_attention." not in n
+        }
         if not missing:
             return
         total = sum(name.startswith(start) for name in expected)

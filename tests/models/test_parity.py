@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from counterparts import assert_same, batch, pair
 
 from spacy_electra.models import (
     ElectraForMaskedLM,
@@ -12,7 +13,6 @@ from spacy_electra.models import (
     ElectraModel,
 )
 
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 CONFIGS = {
     "small": {},
     "no projection": {"embedding_size": 32},
@@ -41,49 +41,6 @@ def config(request, small_config):
 @pytest.fixture(params=CLASSES, ids=lambda cls: cls.__name__)
 def ours_class(request):
     return request.param
-
-
-def pair(ours_class, config):
-    torch.manual_seed(0)
-    theirs_class = CLASSES[ours_class]
-    their_config = transformers.ElectraConfig(**config.to_dict())
-    their_config._attn_implementation = "eager"
-    theirs = theirs_class(their_config).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            # Biases and layer norms too, so that one in the wrong place shows.
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    ours = ours_class(config).eval()
-    tensors, left_over = ours_class.from_hugging_face(theirs.state_dict())
-    ours.load_state_dict(tensors)
-    assert not left_over
-    return ours, theirs
-
-
-def batch(config, inputs="ids"):
-    torch.manual_seed(1)
-    shape = (3, 11)
-    mask = torch.ones(shape, dtype=torch.long)
-    mask[0, 7:] = 0
-    mask[2, 3:] = 0
-    kwargs = {
-        "attention_mask": mask,
-        "token_type_ids": torch.randint(config.type_vocab_size, shape),
-        "position_ids": torch.arange(11).expand(shape).flip(1) + 5,
-    }
-    if config.position_embedding_type != "absolute":
-        del kwargs["position_ids"]
-    if inputs == "ids":
-        kwargs["input_ids"] = torch.randint(config.vocab_size, shape)
-    else:
-        kwargs["inputs_embeds"] = torch.randn(*shape, config.embedding_size)
-    return kwargs
-
-
-def assert_same(ours, theirs, mask=None):
-    if mask is not None:
-        ours, theirs = ours[mask.bool()], theirs[mask.bool()]
-    torch.testing.assert_close(ours, theirs, **TOLERANCE)
 
 
 @pytest.mark.parametrize("inputs", ["ids", "embeds"])
