@@ -168,11 +168,12 @@ def _translate(name: str, rows: Rows) -> str:
 def _fuse(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Join query, key and value where all three are there."""
     fused = dict(tensors)
-    for name in tensors:
+    for name, tensor in tensors.items():
         if _PARTS[0] not in name:
             continue
         names = [name.replace(_PARTS[0], part) for part in _PARTS]
-        if all(part in fused for part in names):
+        # Parts of other shapes stay apart: what lacks them says so.
+        if all(part in fused and fused[part].shape == tensor.shape for part in names):
             joined = torch.cat([fused.pop(part) for part in names])
             fused[name.replace(_PARTS[0], _FUSED)] = joined
     return fused

@@ -17,6 +17,8 @@ from .activations import ACTIVATIONS
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 # One attention head of every published ELECTRA, generator or discriminator, is as wide.
 HEAD_WIDTH = 64
+# No network is as wide, and a matrix of two such sides can still be spoken of.
+LARGEST_SIZE = 2**24
 PROBLEM_TYPES = (
     "regression",
     "single_label_classification",
@@ -30,7 +32,7 @@ _BERT_DEFAULTS = {
 }
 # A suggestion is looked for among so many numbers of attention heads.
 _MOST_HEADS = 1024
-_MOST_LABELS = 1_000_000
+_MOST_LABELS = 100_000
 
 _POSITIVE = (
     "vocab_size",
@@ -132,9 +134,10 @@ class ElectraConfig:
     def __post_init__(self) -> None:
         for name in _POSITIVE:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not _is_int(value) or not 0 < value <= LARGEST_SIZE:
+                requirement = f"an int from 1 to {LARGEST_SIZE}"
                 raise ValueError(
-                    Errors.SE003(name=name, requirement="a positive int", value=value)
+                    Errors.SE003(name=name, requirement=requirement, value=value)
                 )
         for name in _PROBABILITIES:
             value = getattr(self, name)

@@ -130,7 +130,8 @@ class PretrainedModel(Surgery):
         _check_layers(header, stored, config, folder)
         with torch.device("meta"):
             expected = cls(config).state_dict()
-        left_over += [name for name in header if name not in expected]
+        surplus = {n: t for n, t in header.items() if n not in expected}
+        left_over += names.to_hugging_face(surplus, cls.hugging_face_names)
         found = {name: header[name] for name in expected if name in header}
         check_shapes(found, expected, folder)
         new = set(expected) - set(found) - set(cls.tied_names(config))

@@ -30,11 +30,13 @@ def header(file: Path) -> dict[str, Tensor]:
     """
     # Fake tensors take no memory, however large a file says that they are.
     found = _tensors(file, FakeTensorMode(allow_non_fake_inputs=True))
-    storages = {
-        id(tensor.untyped_storage()._cdata): tensor.untyped_storage().nbytes()
-        for tensor in found.values()
-    }
-    claimed, size = sum(storages.values()), file.stat().st_size
+    claims: dict[int, int] = {}
+    for tensor in found.values():
+        storage = tensor.untyped_storage()
+        # A row that is repeated for ever needs little storage and much memory.
+        claim = max(storage.nbytes(), tensor.numel() * tensor.element_size())
+        claims[storage._cdata] = max(claim, claims.get(storage._cdata, 0))
+    claimed, size = sum(claims.values()), file.stat().st_size
     if claimed > size:
         raise ValueError(Errors.SE212(file=file, claimed=claimed, size=size))
     return {
