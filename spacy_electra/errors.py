@@ -37,8 +37,12 @@ class Warnings(_Message):
         "script put before them. It is taken off."
     )
     SW300 = (
-        "{source!r} is no discriminator, so the head for replaced-token detection "
-        "starts from random weights. Train it before you use its scores."
+        "{source!r} is no {kind}, so the head starts from random weights. Train it "
+        "before you use its scores."
+    )
+    SW301 = (
+        "The head does not know these labels yet, so their rows start from random "
+        "weights: {new}. It knows: {known}."
     )
     SW310 = (
         "A learning rate of {rate:g} is likely to ruin a pretrained encoder. Set it to "
@@ -263,6 +267,15 @@ class Errors(_Message):
     SE331 = (
         "This encoder can't take a pair of texts: its checkpoint has type_vocab_size="
         "{types}, so it can't tell one from the other. Take a checkpoint that has 2."
+    )
+
+    SE340 = (
+        "The saved {part} is damaged ({error}). Fetch the pipeline again, or save it "
+        "anew."
+    )
+    SE341 = (
+        "The saved {part} needs {total} weights, but of those saved {problems}. "
+        "Fetch the pipeline again, or save it anew."
     )
 
     # Pipeline: SE350 to SE399

@@ -7,20 +7,18 @@ from typing import Any
 
 import torch
 from spacy.util import registry
-from thinc.api import Model
 
 from ..errors import Errors
 from ..models import ElectraConfig, ElectraModel
+from ..models.heads import HeadModel
 from ..models.precision import resolve_precision
+from ..models.pretrained import LoadReport
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
 from ..tokenization.windows import make_windows
-from .encoding import encode_texts, last_hidden
-from .listener import EncoderListener
-from .shim import ElectraShim, Tuning
+from .encoder_shim import EncoderShim, Tuning
+from .encoding import Network, WithEncoder, encode_texts
 from .types import PieceStates, Text
-
-EncoderModel = Model[Sequence[Text], PieceStates]
 
 
 @registry.architectures("spacy-electra.Encoder.v1")
@@ -60,7 +58,7 @@ def Encoder(
     resolve_precision(precision, torch.device("cpu"))
     make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
     tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
-    return Model(
+    return EncoderModel(
         "electra_encoder",
         _forward,
         init=_initialize,
@@ -71,79 +69,37 @@ def Encoder(
             "stride": stride,
             "max_tokens": max_tokens,
         },
-        shims=[ElectraShim(last_hidden, precision, tuning)],
+        shims=[EncoderShim(precision, tuning)],
     )
 
 
-def load_encoder(model: EncoderModel) -> ElectraShim:
-    """The shim of an encoder, with weights: its own, or else those of its source.
+class EncoderModel(WithEncoder[Sequence[Text], PieceStates]):
+    """From texts to the states of their pieces, by weights of its own."""
 
-    Raises:
-        FileNotFoundError: If the source or one of its files is missing.
-        ValueError: If it is no ELECTRA, or its positions are fewer than a window; or
-            if the model is a listener that is not linked yet.
-    """
-    shim = encoder_shim(model)
-    if shim.is_empty:
-        holder_of(model).initialize()
-    shim.move_to_default_device()
-    return shim
+    __slots__ = ()
 
-
-def encoder_shim(model: EncoderModel) -> ElectraShim:
-    """The shim of an encoder, or of the one that a listener listens to, as it is.
-
-    Raises:
-        ValueError: If the model is a listener that is not linked yet.
-    """
-    shim = holder_of(model).shims[0]
-    assert isinstance(shim, ElectraShim)
-    return shim
-
-
-def source_of(model: EncoderModel) -> str:
-    """Where the weights of an encoder come from.
-
-    Raises:
-        ValueError: If the model is a listener that is not linked yet.
-    """
-    attrs = holder_of(model).attrs
-    # That of a TransformerModel has the name that spacy-transformers gives it.
-    return str(attrs["source"] if "source" in attrs else attrs["name"])
-
-
-def holder_of(model: EncoderModel) -> Model[Any, Any]:
-    """The model with the weights: this one, or that which a listener listens to.
-
-    Raises:
-        ValueError: If the model is a listener that is not linked yet.
-    """
-    if not isinstance(model, EncoderListener):
-        return model
-    if model.upstream is None:
-        raise ValueError(Errors.SE326(upstream=model.upstream_name))
-    return model.upstream
+    def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
+        """Read the source as a model; see ``WithEncoder``."""
+        return open_source(self, cls, self.attrs["window"])
 
 
 def _initialize(model: EncoderModel, X: Any = None, Y: Any = None) -> None:
-    fill_from_source(
-        encoder_shim(model), model.attrs["source"], window=model.attrs["window"]
-    )
-    model.set_dim("nO", encoder_shim(model).network.config.hidden_size, force=True)
+    model.forget()
+    model.open(ElectraModel)
 
 
-def fill_from_source(
-    shim: ElectraShim,
-    source: str,
+def open_source(
+    model: WithEncoder[Any, Any],
+    cls: type[Network],
     window: int,
     config_changes: Mapping[str, Any] | None = None,
     tokenizer_changes: Mapping[str, Any] | None = None,
-) -> None:
-    """Read an encoder and its tokenizer into a shim.
+) -> tuple[Network, LoadReport]:
+    """What ``WithEncoder.open`` does for a model with a source.
 
     Args:
-        shim: Gets them.
-        source: As in ``Encoder``.
+        model: Its shim takes the encoder, and a tokenizer, if it is empty.
+        cls: What to read the source as.
         window: Most pieces that attend to each other.
         config_changes: Fields of the checkpoint's config to set otherwise.
         tokenizer_changes: Settings of its tokenizer to set otherwise.
@@ -152,24 +108,30 @@ def fill_from_source(
         FileNotFoundError: If the source or one of its files is missing.
         ValueError: If it is no ELECTRA, or its positions are fewer than a window.
     """
-    folder = resolve_source(source)
+    folder = resolve_source(model.source)
     limit = ElectraConfig.from_pretrained(folder).max_position_embeddings
     if window > limit:
-        raise ValueError(Errors.SE302(window=window, limit=limit, source=source))
-    tokenizer = ElectraTokenizer.from_pretrained(folder)
-    if tokenizer_changes:
-        settings = {**tokenizer.settings, **tokenizer_changes}
-        tokenizer = ElectraTokenizer(tokenizer.vocab, **settings)
-    network, _ = ElectraModel.from_pretrained_with_report(
-        folder, **(config_changes or {})
-    )
-    shim.fill(network, network.config, tokenizer)
+        raise ValueError(Errors.SE302(window=window, limit=limit, source=model.source))
+    # Weights that the source lacks must not depend on how often it was read before.
+    with torch.random.fork_rng(devices=[]):
+        network, report = cls.from_pretrained_with_report(
+            folder, **(config_changes or {})
+        )
+    if model.shim.is_empty:
+        tokenizer = ElectraTokenizer.from_pretrained(folder)
+        if tokenizer_changes:
+            settings = {**tokenizer.settings, **tokenizer_changes}
+            tokenizer = ElectraTokenizer(tokenizer.vocab, **settings)
+        encoder = network.electra if isinstance(network, HeadModel) else network
+        model.shim.fill(encoder, network.config, tokenizer)
+        model.set_dim("nO", network.config.hidden_size, force=True)
+    return network, report
 
 
 def _forward(
     model: EncoderModel, texts: Sequence[Text], is_train: bool
 ) -> tuple[PieceStates, Callable[[PieceStates], Sequence[Text]]]:
-    encoded, backprop = encode_texts(model, load_encoder(model), texts, is_train)
+    encoded, backprop = encode_texts(model, texts, is_train)
 
     def backprop_texts(gradient: PieceStates) -> Sequence[Text]:
         backprop(gradient)

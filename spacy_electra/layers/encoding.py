@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 from thinc.api import Model
@@ -12,38 +13,86 @@ from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
 from ..errors import Errors
-from ..models import ElectraModel, PackedBatch, split_by_tokens
+from ..models import PackedBatch, split_by_tokens
+from ..models.pretrained import LoadReport, PretrainedModel
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
-from .shim import ElectraShim
-from .types import PieceStates, Text, TextPair, docs_of
+from .encoder_shim import EncoderShim
+from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair, docs_of
 
-Run = Callable[[Any, Any], Tensor]
+Network = TypeVar("Network", bound=PretrainedModel)
 
 
-def last_hidden(network: ElectraModel, batch: PackedBatch) -> Tensor:
+class WithEncoder(OwnClass[InT, OutT]):
+    """A Thinc model over an encoder of its own; a listener overrides what it borrows.
+
+    Its only shim is an ``EncoderShim``; attributes name window, stride and max_tokens.
+    """
+
+    __slots__ = ()
+
+    @property
+    def shim(self) -> EncoderShim:
+        """What holds the encoder, as it is.
+
+        Raises:
+            ValueError: If the model is a listener that is not linked yet.
+        """
+        return cast(EncoderShim, self.shims[0])
+
+    @property
+    def source(self) -> str:
+        """Where the encoder's weights come from, while it has none."""
+        return str(self.attrs["source"])
+
+    def load(self) -> EncoderShim:
+        """The shim, with weights: its own, or else those of the source.
+
+        Raises:
+            FileNotFoundError: If the source or one of its files is missing.
+            ValueError: If it is no ELECTRA, or its positions are fewer than a window;
+                or if the model is a listener that is not linked yet.
+        """
+        shim = self.shim
+        if shim.is_empty:
+            self.initialize()
+        shim.move_to_default_device()
+        return shim
+
+    def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
+        """Read the source as a model of some class, the encoder with or without a head.
+
+        Where the shim is empty it takes the encoder from what was read. Errors as in
+        ``load``.
+        """
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Give up the weights, so that those of the source are read again."""
+        self.shim.clear()
+
+    @property
+    def is_updated(self) -> bool:
+        """Whether gradients that come back will change the encoder."""
+        return True
+
+
+AnyEncoder = WithEncoder[Sequence[Text], PieceStates]
+
+
+def last_hidden(network: Any, batch: PackedBatch) -> Tensor:
     """The states after the last layer, [T, H]."""
-    return network.forward_packed(batch).last_hidden_state
-
-
-def loaded_shim(model: Model[Any, Any]) -> ElectraShim:
-    """The shim of a model with weights of its own; they are read where it has none."""
-    shim = model.shims[0]
-    assert isinstance(shim, ElectraShim)
-    if shim.is_empty:
-        model.initialize()
-    shim.move_to_default_device()
-    return shim
+    states: Tensor = network.forward_packed(batch).last_hidden_state
+    return states
 
 
 def encode_texts(
-    model: Model[Any, Any], shim: ElectraShim, texts: Sequence[Text], is_train: bool
+    model: WithEncoder[Any, Any], texts: Sequence[Text], is_train: bool
 ) -> tuple[PieceStates, Callable[[PieceStates], None]]:
     """Run an encoder over texts, in windows.
 
     Args:
-        model: Its attributes name window, stride and max_tokens.
-        shim: With weights.
+        model: Its weights are read where it has none.
         texts: Docs, pairs, or both.
         is_train: Whether to keep what the backward pass needs.
 
@@ -55,12 +104,11 @@ def encode_texts(
         ValueError: If the checkpoint can't tell two texts apart, or a second text
             leaves too little of a window.
     """
+    shim = model.load()
     assert shim.tokenizer is not None
     pieces = align(docs_of(texts), shim.tokenizer)
     windows = windows_of(model, shim, pieces, fixed_texts(texts, shim))
-    hidden, backprop_rows = encode(
-        shim, windows, model.attrs["max_tokens"], is_train, run=last_hidden
-    )
+    hidden, backprop_rows = encode(shim, windows, model.attrs["max_tokens"], is_train)
     piece_rows, cls_rows = (
         torch.from_numpy(rows).to(hidden.device)
         for rows in (windows.piece_rows, windows.cls_rows)
@@ -86,7 +134,7 @@ def encode_texts(
 
 
 def fixed_texts(
-    texts: Sequence[Text], shim: ElectraShim
+    texts: Sequence[Text], shim: EncoderShim
 ) -> list[FixedText | None] | None:
     """The second text of each pair, as pieces; None where there is no pair at all.
 
@@ -114,7 +162,7 @@ def fixed_texts(
 
 def windows_of(
     model: Model[Any, Any],
-    shim: ElectraShim,
+    shim: EncoderShim,
     pieces: Sequence[Pieces],
     fixed: Sequence[FixedText | None] | None = None,
 ) -> Windows:
@@ -131,22 +179,20 @@ def windows_of(
 
 
 def encode(
-    shim: ElectraShim,
+    shim: EncoderShim,
     windows: Windows,
     max_tokens: int,
     is_train: bool,
-    inputs_of: Callable[[PackedBatch], Any] = lambda batch: batch,
-    run: Run | None = None,
+    states_of: Callable[[Any, PackedBatch], Tensor] = last_hidden,
 ) -> tuple[Tensor, Callable[[Tensor], None]]:
     """Run a network on windows, as many at a time as ``max_tokens`` lets.
 
     Args:
-        shim: Holds the network; its output has a row a piece in dimension -2.
+        shim: Holds the network.
         windows: T rows in all.
         max_tokens: Most rows of one forward pass.
         is_train: Whether to keep what the way back needs.
-        inputs_of: Makes of a batch what the shim's network takes.
-        run: Calls the network, in place of the shim's own ``run``.
+        states_of: What to compute with the network for a batch.
 
     Returns:
         The outputs end to end, [..., T, H], without a graph; and a callback that takes
@@ -156,9 +202,9 @@ def encode(
         max_tokens = min(max_tokens, shim.rows_a_pass)
     outputs: list[Tensor] = []
     backprops = []
-    device, call = shim.device, shim.ready(is_train, run)
+    device, run = shim.device, shim.ready(is_train)
     for batch in packed_batches(windows, max_tokens):
-        output, backprop = call(inputs_of(batch.to(device)))
+        output, backprop = run(partial(_compute, states_of, batch.to(device)))
         outputs.append(output)
         backprops.append(backprop)
     if outputs:
@@ -174,6 +220,12 @@ def encode(
             start += size
 
     return hidden.detach(), backprop_rows
+
+
+def _compute(
+    states_of: Callable[[Any, PackedBatch], Tensor], batch: PackedBatch, network: Any
+) -> Tensor:
+    return states_of(network, batch)
 
 
 def packed_batches(windows: Windows, max_tokens: int) -> list[PackedBatch]:

@@ -13,8 +13,10 @@ from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, Ints1d, Ragged
 
 from ..errors import Errors
+from ..models.pretrained import LoadReport
 from ..tokenization.alignment import Pieces
-from .encoding import encode_texts, loaded_shim
+from .encoder_shim import EncoderShim
+from .encoding import Network, WithEncoder, encode_texts
 from .types import PieceStates, Text, TextPair, docs_of
 
 # Takes a gradient, or None where there is none for these states.
@@ -38,7 +40,7 @@ def make_encoder_listener(upstream: str = "*") -> EncoderListener:
     return EncoderListener(upstream)
 
 
-class EncoderListener(Model[Sequence[Text], PieceStates]):
+class EncoderListener(WithEncoder[Sequence[Text], PieceStates]):
     """Gives what the component upstream computed for the same Docs.
 
     Args:
@@ -53,10 +55,47 @@ class EncoderListener(Model[Sequence[Text], PieceStates]):
     def __init__(self, upstream: str) -> None:
         Model.__init__(self, name=self.name, forward=_forward, dims={"nO": None})
         self.upstream_name = upstream
-        self.upstream: Model[Any, Any] | None = None
+        self.upstream: WithEncoder[Any, Any] | None = None
         self._batch: Batch | None = None
         self._outputs: PieceStates | None = None
         self._backprop: Gradient | None = None
+
+    @property
+    def holder(self) -> WithEncoder[Any, Any]:
+        """The model that holds the encoder.
+
+        Raises:
+            ValueError: If the listener is not linked yet.
+        """
+        if self.upstream is None:
+            raise ValueError(Errors.SE326(upstream=self.upstream_name))
+        return self.upstream
+
+    @property
+    def shim(self) -> EncoderShim:
+        """What holds the encoder; see ``WithEncoder``."""
+        return self.holder.shim
+
+    @property
+    def source(self) -> str:
+        """Where its weights come from; see ``WithEncoder``."""
+        return self.holder.source
+
+    def load(self) -> EncoderShim:
+        """The shim, with weights; see ``WithEncoder``."""
+        return self.holder.load()
+
+    def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
+        """Read the source as a model; see ``WithEncoder``."""
+        return self.holder.open(cls)
+
+    def forget(self) -> None:
+        """Nothing: the weights are another's."""
+
+    @property
+    def is_updated(self) -> bool:
+        """Whether the component is being updated; otherwise it is frozen."""
+        return self._batch is not None
 
     def receive(self, batch: Batch, outputs: PieceStates, backprop: Gradient) -> None:
         """Take the outputs for the Docs of the next update.
@@ -112,17 +151,13 @@ def _forward_pairs(
     model: EncoderListener, texts: Sequence[Text], docs: list[Doc], is_train: bool
 ) -> tuple[PieceStates, Callable[[PieceStates], Any]]:
     """Run the upstream's network: its states of the Docs alone are of no use here."""
-    upstream = model.upstream
-    if upstream is None:
-        raise ValueError(Errors.SE326(upstream=model.upstream_name))
+    upstream = model.holder
     if upstream.attrs.get("get_spans") is not None:
         raise ValueError(Errors.SE325())
-    # One that is not updated is frozen.
-    is_updated = is_train and model._batch is not None
+    is_updated = is_train and model.is_updated
     if is_updated and not set(batch_id(docs)) <= set(model._batch or ()):
         raise ValueError(Errors.SE320(upstream=model.upstream_name))
-    shim = loaded_shim(upstream)
-    states, backprop = encode_texts(upstream, shim, texts, is_updated)
+    states, backprop = encode_texts(upstream, texts, is_updated)
     if not is_train:
         release(list({id(doc): doc for doc in docs}.values()))
 

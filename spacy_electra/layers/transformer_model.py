@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from functools import partial
 from inspect import signature
 from typing import Any, cast
 
@@ -18,14 +19,15 @@ from torch import Tensor
 from ..errors import Warnings
 from ..models import ElectraConfig, ElectraModel, PackedBatch
 from ..models.precision import resolve_precision
+from ..models.pretrained import LoadReport
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align, align_spans
 from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
-from .encoder import Encoder, EncoderModel, encoder_shim, fill_from_source
-from .encoding import encode, last_hidden
+from .encoder import Encoder, open_source
+from .encoder_shim import EncoderShim, Tuning
+from .encoding import Network, WithEncoder, encode, last_hidden
 from .listener import EncoderListener
-from .shim import ElectraShim, Tuning
 from .transformer_batch import ElectraBatch
 
 SpanGetter = Callable[[list[Doc]], list[list[Span]]]
@@ -86,14 +88,9 @@ def make_transformer_model(
         precision = "bf16"
     resolve_precision(precision, torch.device("cpu"))
     make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
-    run: Callable[[Any, Any], Tensor] = last_hidden
-    if transformer_config.get("output_attentions"):
-        run = _run_with_attentions
-    elif transformer_config.get("output_hidden_states"):
-        run = _run_all
     tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
     return TransformerModel(
-        ElectraShim(run, precision, tuning),
+        EncoderShim(precision, tuning),
         {
             "name": name,
             "get_spans": get_spans,
@@ -153,78 +150,61 @@ def Tok2VecTransformer(
     return chain(chain(encoder, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 
 
-class TransformerModel(Model[list[Doc], FullTransformerBatch]):
+class TransformerModel(WithEncoder[list[Doc], FullTransformerBatch]):
     """A Thinc model with the attributes that code for spacy-transformers looks for.
 
     Args:
         shim: Holds the network and the tokenizer.
         attrs: As ``spacy-electra.TransformerModel.v1`` sets them.
-        dims: Dimension nO is the encoder's width.
     """
 
-    def __init__(
-        self,
-        shim: ElectraShim,
-        attrs: dict[str, Any],
-        dims: dict[str, int | None] | None = None,
-    ) -> None:
+    __slots__ = ()
+
+    def __init__(self, shim: EncoderShim, attrs: dict[str, Any]) -> None:
         super().__init__(
             "transformer",
             _forward,
             init=_initialize,
-            dims=dims or {"nO": None},
+            dims={"nO": None},
             attrs=attrs,
             shims=[shim],
         )
 
     @property
+    def source(self) -> str:
+        """The name that spacy-transformers gives it; see ``WithEncoder``."""
+        return str(self.attrs["name"])
+
+    @property
     def tokenizer(self) -> ElectraTokenizer | None:
         """The tokenizer, if there is one yet."""
-        return encoder_shim(cast(EncoderModel, self)).tokenizer
+        return self.shim.tokenizer
 
     @property
     def transformer(self) -> ElectraModel | None:
         """The network, if there is one yet."""
-        shim = encoder_shim(cast(EncoderModel, self))
-        return None if shim.is_empty else cast(ElectraModel, shim.network)
+        return None if self.shim.is_empty else cast(ElectraModel, self.shim.network)
 
-    def copy(self) -> TransformerModel:
-        """A copy with weights of its own."""
-        return self._copy()
-
-    def _copy(self, seen: dict[int, Any] | None = None) -> TransformerModel:
-        # Thinc's own would return a plain Model.
-        shim = cast(ElectraShim, self.shims[0].copy())
-        return TransformerModel(shim, dict(self.attrs), dict(self._dims))
-
-
-def load_transformer(model: TransformerModel) -> ElectraShim:
-    """The shim, with weights: its own, or else those of its source."""
-    shim = encoder_shim(cast(EncoderModel, model))
-    if shim.is_empty:
-        _initialize(model)
-    shim.move_to_default_device()
-    return shim
+    def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
+        """Read the source as a model; see ``WithEncoder``."""
+        attrs = self.attrs
+        config = attrs["transformer_config"]
+        tokenizer = attrs["tokenizer_config"]
+        return open_source(
+            self,
+            cls,
+            attrs["window"] if attrs["get_spans"] is None else SPECIALS + 1,
+            _known(config, "transformer_config", _config_fields(), _OUTPUTS),
+            _known(tokenizer, "tokenizer_config", _tokenizer_settings()),
+        )
 
 
 def _initialize(model: TransformerModel, X: Any = None, Y: Any = None) -> None:
-    shim = encoder_shim(cast(EncoderModel, model))
     # As in spacy-transformers: what was loaded or trained stays.
-    if shim.is_empty:
-        whole = model.attrs["get_spans"] is None
-        config = dict(model.attrs["transformer_config"])
-        fill_from_source(
-            shim,
-            model.attrs["name"],
-            model.attrs["window"] if whole else SPECIALS + 1,
-            _known(config, "transformer_config", _config_fields(), _OUTPUTS),
-            _known(
-                model.attrs["tokenizer_config"],
-                "tokenizer_config",
-                _tokenizer_settings(),
-            ),
-        )
-    model.set_dim("nO", shim.network.config.hidden_size, force=True)
+    if model.shim.is_empty:
+        model.open(ElectraModel)
+    width = model.shim.network.config.hidden_size
+    model.set_dim("nO", width, force=True)
 
 
 def _config_fields() -> set[str]:
@@ -269,8 +249,7 @@ def replace_listener(
         model.attrs["stride"],
         model.attrs["max_tokens"],
     )
-    shim = encoder_shim(cast(EncoderModel, model))
-    own = encoder_shim(encoder)
+    shim, own = model.shim, encoder.shim
     own.precision, own.tuning = shim.precision, shim.tuning
     if not shim.is_empty:
         assert shim.config is not None
@@ -301,24 +280,22 @@ def replace_listener_cfg(
     return {**listener, "encoder": own}
 
 
-def _run_all(network: ElectraModel, batch: PackedBatch) -> Tensor:
-    """States before the first layer and behind each, [layers + 1, T, H]."""
-    states = network.forward_packed(batch, output_hidden_states=True).hidden_states
-    assert states is not None
-    return torch.stack(states)
+def all_hidden(network: Any, batch: PackedBatch) -> Tensor:
+    """States before the first layer and after each, [layers + 1, T, H]."""
+    encoded = network.forward_packed(batch, output_hidden_states=True)
+    return torch.stack(encoded.hidden_states)
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """A batch, and where its attention weights go: for each layer those of windows."""
+def all_hidden_and_attentions(
+    network: Any, batch: PackedBatch, attentions: list[list[Tensor]]
+) -> Tensor:
+    """As ``all_hidden``, through the padded path, which computes attention weights.
 
-    batch: PackedBatch
-    attentions: list[list[Tensor]]
-
-
-def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
-    """As ``_run_all``, through the padded path, which computes attention weights."""
-    batch = inputs.batch
+    Args:
+        network: Encodes.
+        batch: T pieces.
+        attentions: To those of each layer the weights of each sequence are added.
+    """
     lengths = torch.tensor(batch.lengths, device=batch.input_ids.device)
     longest = int(lengths.max())
     mask = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
@@ -327,7 +304,7 @@ def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
     encoded = network(
         ids, mask.long(), output_attentions=True, output_hidden_states=True
     )
-    for layer, weights in zip(inputs.attentions, encoded.attentions, strict=True):
+    for layer, weights in zip(attentions, encoded.attentions, strict=True):
         layer.extend(weights.detach())
     return torch.stack([state[mask] for state in encoded.hidden_states])
 
@@ -335,7 +312,7 @@ def _run_with_attentions(network: ElectraModel, inputs: _Recording) -> Tensor:
 def _forward(
     model: TransformerModel, docs: list[Doc], is_train: bool
 ) -> tuple[ElectraBatch, Backprop]:
-    shim = load_transformer(model)
+    shim = model.load()
     assert shim.tokenizer is not None
     get_spans = model.attrs["get_spans"]
     if get_spans is None:
@@ -357,18 +334,16 @@ def _forward(
         sep_id=shim.tokenizer.sep_token_id,
     )
     wants = model.attrs["transformer_config"]
+    states_of: Callable[[Any, PackedBatch], Tensor] = last_hidden
     attentions: list[list[Tensor]] | None = None
-    max_tokens = model.attrs["max_tokens"]
     if wants.get("output_attentions"):
-        layers: list[list[Tensor]] = [
-            [] for _ in range(shim.network.config.num_hidden_layers)
-        ]
-        attentions = layers
-        hidden, backprop = encode(
-            shim, windows, max_tokens, is_train, lambda b: _Recording(b, layers)
-        )
-    else:
-        hidden, backprop = encode(shim, windows, max_tokens, is_train)
+        attentions = [[] for _ in range(shim.network.config.num_hidden_layers)]
+        states_of = partial(all_hidden_and_attentions, attentions=attentions)
+    elif wants.get("output_hidden_states"):
+        states_of = all_hidden
+    hidden, backprop = encode(
+        shim, windows, model.attrs["max_tokens"], is_train, states_of
+    )
     output = ElectraBatch(
         docs,
         nested,

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from spacy.tokens import Doc
-from thinc.api import get_array_module
+from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, Ints1d
 
 from ..errors import Errors
 from ..tokenization.alignment import Pieces
+
+InT = TypeVar("InT")
+OutT = TypeVar("OutT")
+
+
+class OwnClass(Model[InT, OutT]):
+    """A Thinc model of a class with properties of its own; its copies have them too."""
+
+    __slots__ = ()
+
+    def _copy(self, seen: dict[int, Any] | None = None) -> Any:
+        copied = super()._copy(seen)
+        # Thinc's is a plain Model.
+        copied.__class__ = type(self)
+        return copied
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Electra(Transformer):
             self._readers = ReaderCount(self)
         prepare(listener)
         if isinstance(listener, EncoderListener):
-            listener.upstream = self.model
+            listener.upstream = cast(TransformerModel, self.model)
 
     def remove_listener(self, listener: Listener, component_name: str) -> bool:
         """Serve a listener no more; whether it was served."""

@@ -17,8 +17,7 @@ from thinc.api import Config, Optimizer
 from thinc.types import Floats1d
 
 from ..errors import Errors
-from ..layers.encoder import load_encoder
-from ..layers.heads import RTDModel, encoder_of
+from ..layers.head import Head
 from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
@@ -90,7 +89,7 @@ EXAMPLES_TO_COUNT = 2_000
 def make_electra_rtd(
     nlp: Language,
     name: str,
-    model: RTDModel,
+    model: Head,
     threshold: float,
     spans_key: str,
     label: str,
@@ -148,7 +147,7 @@ class ElectraRTD(TrainablePipe):
     def __init__(
         self,
         vocab: Vocab,
-        model: RTDModel,
+        model: Head,
         name: str = "electra_rtd",
         *,
         threshold: float = 0.5,
@@ -248,7 +247,7 @@ class ElectraRTD(TrainablePipe):
 
     @property
     def _is_listening(self) -> bool:
-        return isinstance(encoder_of(self.model), EncoderListener)
+        return isinstance(self.model.encoder, EncoderListener)
 
     def _check_gold(self, examples: Sequence[Example]) -> None:
         key = self.cfg["spans_key"]
@@ -259,7 +258,7 @@ class ElectraRTD(TrainablePipe):
             )
 
     def _count(self, docs: Sequence[Doc]) -> NDArray[np.int64]:
-        tokenizer = load_encoder(encoder_of(self.model)).tokenizer
+        tokenizer = self.model.encoder.load().tokenizer
         assert tokenizer is not None
         counts = count_pieces([doc.text for doc in docs], tokenizer)
         self.model.attrs["piece_counts"] = counts

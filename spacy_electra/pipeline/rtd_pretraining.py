@@ -13,9 +13,9 @@ from spacy.tokens import Doc
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers.encoder import load_encoder, source_of
 from ..layers.encoding import packed_batches
-from ..layers.heads import RTDModel, encoder_of, generator_shim, load_head
+from ..layers.head import Head
+from ..layers.heads import generator_shim
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast
 from ..pretraining.building import build_sampler
@@ -77,18 +77,18 @@ class RTDPretraining:
 
     def __init__(
         self,
-        model: RTDModel,
+        model: Head,
         settings: RTDPretrainingSettings,
         counts: NDArray[np.int64],
     ) -> None:
         self.settings = settings
-        self.encoder = encoder_of(model)
+        self.encoder = model.encoder
         self.step = 0
-        shim = load_encoder(self.encoder)
+        shim = self.encoder.load()
         assert shim.tokenizer is not None
         self.device, self.precision = shim.device, shim.precision
         self.tokenizer = shim.tokenizer
-        head = load_head(model)
+        head = model.load()
         # The parts are those of the model, so that what is trained here is there.
         with torch.random.fork_rng(devices=[]):
             discriminator = ElectraForPreTraining(shim.network.config)
@@ -171,16 +171,14 @@ class RTDPretraining:
         return packed_batches(windows, self.encoder.attrs["max_tokens"])
 
 
-def load_generator(
-    model: RTDModel, settings: RTDPretrainingSettings
-) -> ElectraForMaskedLM:
+def load_generator(model: Head, settings: RTDPretrainingSettings) -> ElectraForMaskedLM:
     """The generator of a model: its own, or from where the settings say, or new.
 
     Raises:
         ValueError: If its embeddings do not fit those of the encoder.
     """
     shim = generator_shim(model)
-    encoder = load_encoder(encoder_of(model))
+    encoder = model.encoder.load()
     config = encoder.network.config
     if shim.is_empty:
         folder = _generator_folder(model, settings)
@@ -198,11 +196,11 @@ def load_generator(
     return network
 
 
-def _generator_folder(model: RTDModel, settings: RTDPretrainingSettings) -> Path | None:
+def _generator_folder(model: Head, settings: RTDPretrainingSettings) -> Path | None:
     if settings.generator is not None:
         return resolve_source(settings.generator)
     try:
-        beside = resolve_source(source_of(encoder_of(model)))
+        beside = resolve_source(model.encoder.source)
     except FileNotFoundError:
         # A saved pipeline may be where its source is not.
         return None

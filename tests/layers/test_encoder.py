@@ -9,8 +9,8 @@ import spacy
 import torch
 from thinc.api import Adam
 
-from spacy_electra.layers.encoder import Encoder, encoder_shim, load_encoder
-from spacy_electra.layers.heads import RTD, head_shim
+from spacy_electra.layers.encoder import Encoder
+from spacy_electra.layers.heads import RTD
 from spacy_electra.layers.pooling import max_over_pieces
 from spacy_electra.layers.types import PieceStates
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
@@ -64,7 +64,7 @@ def test_batching_changes_nothing(docs, max_tokens):
 
 def test_gradients_equal_autograd(docs, tokenizer):
     model = Encoder(window=256, stride=254, precision="fp32", max_tokens=40)
-    network = load_encoder(model).network
+    network = model.load().network
     encoded, backprop = model.begin_update(docs)
     random = np.random.default_rng(0)
     of_states = random.normal(size=encoded.states.shape).astype("f")
@@ -99,7 +99,7 @@ def test_bytes_hold_weights_tokenizer_and_nothing_of_the_source(docs, tmp_path):
 
 def test_model_without_weights_survives_serialization(docs):
     model = Encoder().from_bytes(Encoder().to_bytes())
-    assert encoder_shim(model).is_empty
+    assert model.shim.is_empty
     assert model.predict(docs).states.shape[1] == model.get_dim("nO")
 
 
@@ -108,18 +108,18 @@ def test_copies_do_not_share_weights(docs):
     model.initialize()
     copied = model.copy()
     with torch.no_grad():
-        head_shim(copied).network.score.bias.add_(100)
+        copied.shim.network.score.bias.add_(100)
     assert model.predict(docs)[0].max() < 50 < copied.predict(docs)[0].min()
 
 
 def test_update_changes_each_weight_once(docs):
     model = RTD(Encoder(precision="fp32"))
     model.initialize()
-    before = [p.detach().clone() for p in head_shim(model).network.parameters()]
+    before = [p.detach().clone() for p in model.shim.network.parameters()]
     scores, backprop = model.begin_update(docs)
     backprop([np.ones_like(part) for part in scores])
     model.finish_update(Adam(0.001))
-    after = list(head_shim(model).network.parameters())
+    after = list(model.shim.network.parameters())
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(p.grad is None for p in after)
 
@@ -225,7 +225,7 @@ def test_inference_follows_the_weights(docs):
         trained, model.begin_update(docs)[0].states, rtol=1e-3, atol=1e-4
     )
     before = trained
-    network = load_encoder(model).network
+    network = model.load().network
     with torch.no_grad():
         network.encoder.layers[0].feed_forward.up.bias.add_(1.0)
     in_place = model.predict(docs).states

@@ -9,7 +9,6 @@ from spacy.training import Example
 from spacy.util import registry
 from transformers import BertConfig, BertModel
 
-from spacy_electra.layers.encoder import encoder_shim
 from spacy_electra.models import ElectraConfig, ElectraModel
 
 spacy_transformers = pytest.importorskip("spacy_transformers")
@@ -335,7 +334,7 @@ def test_mixed_precision_means_bf16(source):
     model = registry.resolve(
         {"m": {"@architectures": OURS, "name": source, "mixed_precision": True}}
     )["m"]
-    assert encoder_shim(model).precision == "bf16"
+    assert model.shim.precision == "bf16"
 
 
 def trained(architecture, source, factory="transformer", steps=8):

@@ -9,7 +9,6 @@ import torch
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_electra.layers.encoder import encoder_shim
 from spacy_electra.layers.types import PieceStates
 from spacy_electra.models import ElectraModel
 from spacy_electra.tokenization.alignment import align
@@ -208,7 +207,7 @@ def test_gradients_of_several_listeners_add_up(kinds):
             total = factors
         else:
             total = [a + b for a, b in zip(total, factors, strict=True)]
-    network = encoder_shim(component.model).network
+    network = component.model.shim.network
     found = {name: p.grad for name, p in network.named_parameters()}
 
     # The same by autograd: vectors of an encoder of its own, from the same weights.
@@ -216,7 +215,7 @@ def test_gradients_of_several_listeners_add_up(kinds):
     other.initialize(X=docs)
     vectors, backprop = other.begin_update(docs)
     backprop(total)
-    expected = encoder_shim(other.layers[0]).network.named_parameters()
+    expected = other.layers[0].shim.network.named_parameters()
     for name, parameter in expected:
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-3)
 
@@ -242,7 +241,7 @@ def test_gradient_of_cls_states_reaches_the_encoder():
             np.zeros_like(encoded.states), ones, encoded.windows_per_doc, encoded.pieces
         )
     )
-    found = encoder_shim(component.model).network
+    found = component.model.shim.network
     own = registry_tok2vec({"window": 16, "stride": 9}).layers[0]
     encoded, backprop = own.begin_update(docs)
     backprop(
@@ -250,9 +249,7 @@ def test_gradient_of_cls_states_reaches_the_encoder():
             np.zeros_like(encoded.states), ones, encoded.windows_per_doc, encoded.pieces
         )
     )
-    for a, b in zip(
-        found.parameters(), encoder_shim(own).network.parameters(), strict=True
-    ):
+    for a, b in zip(found.parameters(), own.shim.network.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-3)
 
 
@@ -264,7 +261,7 @@ def test_encoder_trains_though_the_last_listener_is_frozen(kind):
     data = examples(nlp)
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 1e-4
-    network = encoder_shim(nlp.get_pipe("electra").model).network
+    network = nlp.get_pipe("electra").model.shim.network
     before = network.encoder.layers[0].feed_forward.up.weight.detach().clone()
     # As spaCy's training loop has it: first gradients, then the optimizer.
     nlp.update(data, sgd=False, exclude=["frozen"])
@@ -351,7 +348,7 @@ def test_parser_that_learns_from_parts_of_docs(kind, cut):
     data = examples(nlp)
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 3e-4
-    network = encoder_shim(nlp.get_pipe("electra").model).network
+    network = nlp.get_pipe("electra").model.shim.network
     before = network.encoder.layers[0].feed_forward.up.weight.detach().clone()
     history = [nlp.update(data, sgd=optimizer) for _ in range(60)]
     assert history[-1]["parser"] < 0.5 * history[0]["parser"]
@@ -364,7 +361,7 @@ def test_layers_learn_at_their_own_rate():
     add(nlp, "tagger", TRANSFORMER_LISTENER)
     data = examples(nlp)
     nlp.initialize(lambda: data)
-    shim = encoder_shim(nlp.get_pipe("electra").model)
+    shim = nlp.get_pipe("electra").model.shim
     before = {name: p.detach().clone() for name, p in shim.network.named_parameters()}
     # Until its output layer has moved off zero, a tagger sends no gradient.
     nlp.update(data, sgd=False)
@@ -390,7 +387,7 @@ def test_frozen_layers_stay():
     data = examples(nlp)
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 1e-4
-    network = encoder_shim(nlp.get_pipe("electra").model).network
+    network = nlp.get_pipe("electra").model.shim.network
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     for _ in range(2):
         nlp.update(data, sgd=optimizer)
@@ -420,7 +417,7 @@ def test_gradient_checkpointing_changes_no_gradient():
         nlp = spacy.blank("en")
         docs = [nlp.make_doc(text) for text in TEXTS]
         tok2vec.initialize(X=docs)
-        network = encoder_shim(tok2vec.layers[0]).network
+        network = tok2vec.layers[0].shim.network
         vectors, backprop = tok2vec.begin_update(docs)
         backprop([np.ones_like(part) for part in vectors])
         gradients.append([p.grad for p in network.parameters()])

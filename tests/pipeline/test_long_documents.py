@@ -5,9 +5,8 @@ import pytest
 import spacy
 from pipelines import electra
 
-from spacy_electra.layers import encoder
-from spacy_electra.layers.shim import ElectraShim
-from spacy_electra.models import ElectraConfig, ElectraForPreTraining
+from spacy_electra.models import ElectraConfig, ElectraForPreTraining, ElectraModel
+from spacy_electra.models.inference import InferenceEncoder
 
 pytest.importorskip("spacy_transformers")
 
@@ -44,20 +43,14 @@ def source(tmp_path_factory, tokenizer):
 def passes(monkeypatch):
     """For each forward pass the number of its pieces and of its windows."""
     found = []
-    ready = ElectraShim.ready
+    for kind in (ElectraModel, InferenceEncoder):
+        forward = kind.forward_packed
 
-    def counting(shim, is_train):
-        run = ready(shim, is_train)
+        def counting(network, batch, *args, forward=forward, **settings):
+            found.append((sum(batch.lengths), len(batch.lengths)))
+            return forward(network, batch, *args, **settings)
 
-        def counted(inputs):
-            batch = getattr(inputs, "batch", inputs)
-            if hasattr(batch, "lengths"):
-                found.append((sum(batch.lengths), len(batch.lengths)))
-            return run(inputs)
-
-        return counted
-
-    monkeypatch.setattr(ElectraShim, "ready", counting)
+        monkeypatch.setattr(kind, "forward_packed", counting)
     return found
 
 
@@ -128,7 +121,7 @@ def test_passes_stay_small_in_training(source, passes):
     assert len(passes) > 10
     assert max(pieces for pieces, _ in passes) <= MAX_TOKENS
     backprop(states)
-    gradients = [p.grad for p in encoder.encoder_shim(model).network.parameters()]
+    gradients = [p.grad for p in model.shim.network.parameters()]
     assert all(bool(part.isfinite().all()) for part in gradients)
 
 

@@ -8,8 +8,7 @@ from pipelines import LISTENERS, add_textcat, electra
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_electra.layers.encoder import encoder_shim
-from spacy_electra.layers.heads import RTD, head_shim
+from spacy_electra.layers.heads import RTD
 from spacy_electra.layers.listener import EncoderListener
 
 TEXTS = [
@@ -65,9 +64,14 @@ def test_scores_are_those_of_an_encoder_of_its_own(store):
 
 
 def test_head_has_the_precision_of_the_encoder():
-    nlp = shared()
-    nlp(TEXTS[0])
-    assert head_shim(nlp.get_pipe("electra_rtd").model).precision == "fp32"
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        nlp = shared(model={"precision": precision})
+        nlp(TEXTS[0])
+        head = nlp.get_pipe("electra_rtd").model.shim.network
+        seen = []
+        head.dense.register_forward_hook(lambda *args, to=seen: to.append(args[-1]))
+        nlp(TEXTS[0])
+        assert [output.dtype for output in seen] == [dtype]
 
 
 def test_learns_together_with_others_and_survives_the_disk(tmp_path):
@@ -76,7 +80,7 @@ def test_learns_together_with_others_and_survives_the_disk(tmp_path):
     data = list(gold(nlp))
     optimizer = nlp.initialize(lambda: data)
     optimizer.learn_rate = 3e-4
-    encoder = encoder_shim(nlp.get_pipe("electra").model).network
+    encoder = nlp.get_pipe("electra").model.shim.network
     before = encoder.encoder.layers[0].feed_forward.up.weight.detach().clone()
     history = [nlp.update(data, sgd=optimizer) for _ in range(20)]
     assert history[-1]["electra_rtd"] < history[0]["electra_rtd"] / 3
@@ -96,8 +100,8 @@ def test_gradients_are_those_of_an_encoder_of_its_own():
     nlp.update(data, sgd=False)
     other.update(data, sgd=False)
     own = other.get_pipe("electra_rtd").model
-    found = encoder_shim(nlp.get_pipe("electra").model).network.parameters()
-    expected = encoder_shim(own.layers[0]).network.parameters()
+    found = nlp.get_pipe("electra").model.shim.network.parameters()
+    expected = own.layers[0].shim.network.parameters()
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
 

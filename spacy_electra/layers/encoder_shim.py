@@ -1,0 +1,187 @@
+"""An encoder inside a Thinc model: with its tokenizer, and how it is fine-tuned."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from thinc.api import Optimizer
+from torch import nn
+
+from ..errors import Errors, Warnings
+from ..models import ElectraConfig, ElectraModel
+from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
+from ..models.precision import resolve_precision
+from ..tokenization import ElectraTokenizer
+from .network_shim import NetworkShim, Run, Weights
+
+# Above it, fine-tuning a pretrained encoder usually ruins it (Clark et al., 2020, table
+# 7, tune between 5e-5 and 3e-4).
+HIGHEST_LEARN_RATE = 3e-4
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How an encoder is fine-tuned.
+
+    Args:
+        layer_decay: Learning rate of a layer over that of the layer above it; the
+            embeddings stand below the first (Clark et al., 2020, section 3.1).
+        frozen_layers: Number of layers, from the lowest, that never change; with them
+            the embeddings.
+        gradient_checkpointing: Whether training keeps the input of each layer alone
+            and computes the rest again on the way back: less memory, a third more
+            time.
+
+    Raises:
+        ValueError: If a value can't be; the message names it.
+    """
+
+    layer_decay: float = 1.0
+    frozen_layers: int = 0
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.layer_decay <= 1.0:
+            requirement = "above 0 and at most 1"
+            raise ValueError(
+                Errors.SE003(
+                    name="layer_decay", requirement=requirement, value=self.layer_decay
+                )
+            )
+        if self.frozen_layers < 0:
+            raise ValueError(
+                Errors.SE003(
+                    name="frozen_layers",
+                    requirement="0 or more",
+                    value=self.frozen_layers,
+                )
+            )
+
+
+class EncoderShim(NetworkShim):
+    """Holds an encoder and its tokenizer.
+
+    Args:
+        precision: "auto", "fp32" or "bf16".
+        tuning: How it is fine-tuned.
+
+    Attributes:
+        tokenizer: Makes its pieces, once it is filled.
+    """
+
+    def __init__(self, precision: str = "auto", tuning: Tuning | None = None) -> None:
+        super().__init__(ElectraModel, "encoder", precision)
+        self.tuning = tuning or Tuning()
+        self.tokenizer: ElectraTokenizer | None = None
+        self._has_warned = False
+        self._inference: InferenceEncoder | None = None
+        self._inference_key: tuple[Any, ...] = ()
+
+    def fill(
+        self,
+        network: nn.Module,
+        config: ElectraConfig,
+        tokenizer: ElectraTokenizer | None = None,
+    ) -> None:
+        """Hold an encoder, on the device that Thinc uses.
+
+        Raises:
+            ValueError: If more layers are to be frozen than there are.
+        """
+        frozen, layers = self.tuning.frozen_layers, config.num_hidden_layers
+        if frozen > layers:
+            raise ValueError(Errors.SE322(frozen=frozen, layers=layers))
+        super().fill(network, config)
+        self._inference = None
+        self.tokenizer = tokenizer
+        self.network.encoder.checkpointing = self.tuning.gradient_checkpointing
+        for name, weight in self.network.named_parameters():
+            if frozen and depth_of(name) <= frozen:
+                weight.requires_grad_(False)
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        super().clear()
+        self.tokenizer = self._inference = None
+
+    @property
+    def rows_a_pass(self) -> int | None:
+        """Most rows that a pass of inference should have; None for any number."""
+        return ROWS_A_PASS if self.device.type == "cpu" else None
+
+    def _runner(self, network: Any, is_train: bool, precision: str) -> Run:
+        if not is_train:
+            network = self._for_inference(precision)
+        return super()._runner(network, is_train, precision)
+
+    def _for_inference(self, precision: str) -> Any:
+        """The network, or one that gives the same faster where nothing is learned."""
+        dtype = resolve_precision(precision, self.device)
+        if not can_infer(self.network, dtype):
+            return self.network
+        # Weights may also change by hand, in place or replaced.
+        weights = [(p.data_ptr(), p._version) for p in self.network.parameters()]
+        key = (dtype, *weights)
+        if self._inference is None or key != self._inference_key:
+            self._inference = InferenceEncoder(self.network, dtype)
+            self._inference_key = key
+        return self._inference
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let Thinc's optimizer change the weights; warn of a rate that ruins them."""
+        # An optimizer writes through NumPy, which torch's versions do not see.
+        self._inference = None
+        rate = optimizer.learn_rate
+        if not (self.is_empty or self._has_warned) and rate > HIGHEST_LEARN_RATE:
+            self._has_warned = True
+            warnings.warn(
+                Warnings.SW310(rate=rate, highest=HIGHEST_LEARN_RATE), stacklevel=2
+            )
+        super().finish_update(optimizer)
+
+    def learn_rate_scale(self, name: str) -> float:
+        """What the learning rate of a weight is multiplied by, for its layer."""
+        assert self.config is not None
+        above = self.config.num_hidden_layers + 1 - depth_of(name)
+        return float(self.tuning.layer_decay**above)
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Use other weights for a while, for instance an optimizer's averages."""
+        self._inference = None
+        try:
+            with super().use_params(params):
+                yield
+        finally:
+            self._inference = None
+
+    def _message(self) -> dict[str, Any]:
+        message = super()._message()
+        if message and self.tokenizer is not None:
+            message["tokenizer"] = self.tokenizer.to_bytes()
+        return message
+
+    def _open(
+        self, message: Mapping[str, Any]
+    ) -> tuple[ElectraConfig, Weights, tuple[Any, ...]]:
+        config, weights, _ = super()._open(message)
+        return config, weights, (ElectraTokenizer.from_bytes(message["tokenizer"]),)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "tuning": self.tuning}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        EncoderShim.__init__(self, state["precision"], state["tuning"])
+        self.id = state["id"]
+        self.from_bytes(state["data"])
+
+
+def depth_of(name: str) -> int:
+    """How high a parameter of ``ElectraModel`` stands: 0 for the embeddings."""
+    layer = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+    return int(layer.group(1)) + 1 if layer else 0

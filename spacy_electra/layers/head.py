@@ -1,0 +1,272 @@
+"""A head over an encoder, as one Thinc model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from operator import attrgetter
+from typing import Any, cast
+
+import torch
+from thinc.types import Floats2d
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor, nn
+
+from ..errors import Warnings, listed
+from ..models import ElectraConfig
+from ..models.heads import HeadModel
+from .encoding import AnyEncoder
+from .network_shim import NetworkShim
+from .types import OwnClass, Text
+from .units import Units
+
+_HEAD, _ENCODER = "head.", "electra."
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """Which head a model has.
+
+    Args:
+        model_class: The class of the encoder with this head.
+        units: What it gives one output for.
+        name: What a checkpoint of that class is called, for messages.
+    """
+
+    model_class: type[HeadModel]
+    units: Units
+    name: str
+
+
+class Head(OwnClass[Sequence[Text], list[Any]]):
+    """From texts to the outputs of a head, one array per text, over an encoder.
+
+    The head's weights come from the encoder's source where that holds such a head;
+    otherwise they are new and need training.
+
+    Args:
+        name: Of the model.
+        encoder: From texts to the states of their pieces; a listener borrows those of
+            an ``electra`` component.
+        model_class: The class of the encoder with this head.
+        units: What the head gives one output for, of ``units``.
+        kind: What a checkpoint of that class is called: "discriminator".
+        attrs: More attributes of the model.
+        shims: More shims, after that of the head.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str,
+        encoder: AnyEncoder,
+        model_class: type[HeadModel],
+        units: Units,
+        kind: str,
+        *,
+        attrs: Mapping[str, Any] | None = None,
+        shims: Sequence[NetworkShim] = (),
+    ) -> None:
+        super().__init__(
+            name,
+            _forward,
+            init=_initialize,
+            layers=[encoder],
+            attrs={**(attrs or {}), "kind": HeadKind(model_class, units, kind)},
+            shims=[HeadShim(model_class), *shims],
+        )
+
+    @property
+    def encoder(self) -> AnyEncoder:
+        """The encoder under the head."""
+        # Not a reference: Thinc's copy() loses those.
+        return cast(AnyEncoder, self.layers[0])
+
+    @property
+    def kind(self) -> HeadKind:
+        """Which head it is."""
+        return cast(HeadKind, self.attrs["kind"])
+
+    @property
+    def shim(self) -> NetworkShim:
+        """What holds the head, as it is."""
+        return cast(NetworkShim, self.shims[0])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the head's outputs; "LABEL_0" and so on where nobody named them."""
+        config = self.load().config
+        assert config is not None
+        return config.labels
+
+    def load(self) -> NetworkShim:
+        """The shim, with weights: its own, or else those of the encoder's source."""
+        shim = self.shim
+        if shim.is_empty:
+            self._open()
+        shim.move_to_default_device()
+        self._tie()
+        return shim
+
+    def _open(self) -> None:
+        model, report = self.encoder.open(self.kind.model_class)
+        if any(name.startswith(_HEAD) for name in report.newly_initialized):
+            source = self.encoder.source
+            warnings.warn(
+                Warnings.SW300(source=source, kind=self.kind.name), stacklevel=2
+            )
+        self.shim.fill(model.head, model.config)
+
+    def _tie(self) -> None:
+        """Let the head use the weights of the encoder that are its own as well."""
+        shim = self.shim
+        assert shim.config is not None
+        for name, place in self.kind.model_class.tied_names(shim.config).items():
+            encoder = self.encoder.load().network
+            weight = attrgetter(place.removeprefix(_ENCODER))(encoder)
+            owner, _, attribute = name.removeprefix(_HEAD).rpartition(".")
+            part = attrgetter(owner)(shim.network) if owner else shim.network
+            if getattr(part, attribute) is not weight:
+                setattr(part, attribute, weight)
+
+    def shared_weights(self) -> list[nn.Parameter]:
+        """Weights of the head that are the encoder's."""
+        own = self.shim.own_weights()
+        weights = self.shim.network.named_parameters()
+        return [weight for name, weight in weights if name not in own]
+
+    def set_labels(
+        self, labels: Sequence[str], problem_type: str | None = None
+    ) -> None:
+        """Give the head these labels, in this order.
+
+        What it knows of a label that it has already stays; rows of others are new. A
+        warning names those, where the head came with labels of its own.
+
+        Args:
+            labels: Any number.
+            problem_type: As in ``ElectraConfig``; None leaves it as it is.
+        """
+        shim = self.load()
+        old = shim.config
+        assert old is not None
+        config = old.with_labels(labels, problem_type)
+        if config == old:
+            return
+        numbers = old.label2id
+        new = [label for label in labels if label not in numbers]
+        if new and old.has_named_labels:
+            warnings.warn(
+                Warnings.SW301(new=listed(new), known=listed(old.labels)), stacklevel=2
+            )
+        if tuple(labels) == old.labels:
+            shim.fill(shim.network, config)
+            return
+        known = [(i, numbers[name]) for i, name in enumerate(labels) if name in numbers]
+        make = self.kind.model_class.head_class
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = make(config).train(shim.network.training)
+            kept = dict(shim.network.named_parameters())
+            by_label = label_weights(make, config)
+            for name, weight in network.named_parameters():
+                if name not in by_label:
+                    weight.copy_(kept[name])
+                    continue
+                for row, old_row in known:
+                    weight[row] = kept[name][old_row]
+        shim.fill(network, config)
+        # What an optimizer remembers of the weights before has other shapes.
+        shim.renew_id()
+
+
+class HeadShim(NetworkShim):
+    """Holds the head of a model.
+
+    Args:
+        model_class: The class of the encoder with this head.
+    """
+
+    def __init__(self, model_class: type[HeadModel]) -> None:
+        super().__init__(model_class.head_class, "head")
+        self.model_class = model_class
+
+    def shared_names(self, config: ElectraConfig) -> Collection[str]:
+        """Weights that are the encoder's, which saves and updates them."""
+        return {n.removeprefix(_HEAD) for n in self.model_class.tied_names(config)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "model_class": self.model_class}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        HeadShim.__init__(self, state["model_class"])
+        self.id = state["id"]
+        self.from_bytes(state["data"])
+
+
+def label_weights(
+    make: Callable[[ElectraConfig], nn.Module], config: ElectraConfig
+) -> set[str]:
+    """Names of the head's weights that have a row per label."""
+    with torch.device("meta"):
+        few, more = (
+            dict(
+                make(config.with_labels([str(i) for i in range(n)])).named_parameters()
+            )
+            for n in (1, 2)
+        )
+    return {name for name in few if few[name].shape != more[name].shape}
+
+
+@contextmanager
+def _unchanged(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Drop gradients of weights that nobody is going to change."""
+    kept = [weight.grad for weight in weights]
+    for weight in weights:
+        weight.grad = None
+    yield
+    for weight, gradient in zip(weights, kept, strict=True):
+        weight.grad = gradient
+
+
+def _initialize(model: Head, X: Any = None, Y: Any = None) -> None:
+    model.shim.clear()
+    model.encoder.forget()
+    model.load()
+
+
+def _forward(
+    model: Head, texts: Sequence[Text], is_train: bool
+) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    # Before the encoder, so that both come from one reading of the source.
+    shim = model.load()
+    encoder, units = model.encoder, model.kind.units
+    learns, shared = encoder.is_updated, model.shared_weights()
+    encoded, backprop_encoder = encoder(texts, is_train)
+    pieces = encoded.pieces
+    rows = encoded.cls_states if units.reads_cls else encoded.states
+    states = xp2torch(rows, requires_grad=is_train, device=shim.device)
+
+    def compute(head: nn.Module) -> Tensor:
+        return units.outputs(head(units.inputs(states, pieces)), pieces)
+
+    run = shim.ready(is_train, encoder.shim.precision)
+    outputs, backprop_head = run(compute)
+    flat: Any = torch2xp(outputs.detach())
+    ends = [0, *accumulate(units.sizes(encoded))]
+    parts = [flat[start:end] for start, end in pairwise(ends)]
+
+    def backprop(gradients: list[Any]) -> Any:
+        parts = [xp2torch(part, device=outputs.device) for part in gradients]
+        gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
+        with nullcontext() if learns else _unchanged(shared):
+            backprop_head(gradient)
+        own = None if states.grad is None else torch2xp(states.grad)
+        if units.reads_cls:
+            return backprop_encoder(encoded.gradient(cls_states=cast(Floats2d, own)))
+        return backprop_encoder(encoded.gradient(states=cast(Floats2d, own)))
+
+    return parts, backprop
