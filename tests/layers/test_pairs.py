@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spacy_electra.layers import encoding
-from spacy_electra.layers.encoder import Encoder, load_encoder
+from spacy_electra.layers.encoder import Encoder
 from spacy_electra.layers.types import TextPair
 from spacy_electra.models import ElectraForPreTraining
 from spacy_electra.tokenization import ElectraTokenizer
@@ -79,7 +79,7 @@ def test_states_and_gradients_are_those_of_the_network(texts, tokenizer):
     assert encoded.windows_per_doc.tolist() == [1] * len(texts)
     total.backward()
     for (name, mine), theirs in zip(
-        load_encoder(model).network.named_parameters(),
+        model.load().network.named_parameters(),
         network.parameters(),
         strict=True,
     ):
@@ -99,7 +99,7 @@ def test_question_goes_with_every_window_of_a_long_doc(nlp, tokenizer):
     stride = 32 * room // 46
     count = encoded.windows_per_doc[1]
     assert count == 1 + -(-(len(pieces) - room) // stride) > encoded.windows_per_doc[0]
-    network = load_encoder(model).network
+    network = model.load().network
     states = encoded.states[len(pieces) : 2 * len(pieces)]
     seen = np.zeros(len(pieces), dtype=int)
     for number in range(count):
@@ -167,7 +167,7 @@ def test_token_types_reach_the_network(nlp):
     first = model.predict([TextPair(nlp.make_doc(b), before=a)])
     second = model.predict([TextPair(nlp.make_doc(a), after=b)])
     np.testing.assert_allclose(first.cls_states, second.cls_states, atol=1e-4)
-    network = load_encoder(model).network
+    network = model.load().network
     with torch.no_grad():
         network.embeddings.token_type_embeddings.weight[1, 0] += 1.0
     changed = model.predict([TextPair(nlp.make_doc(b), before=a)])
