@@ -52,6 +52,10 @@ class Warnings(_Message):
         "{section} has no meaning here and is ignored: {names}. Remove it from the "
         "config."
     )
+    SW370 = (
+        "{count} answers of {file} are not where the file says, and are left out. The "
+        "first of them: {first}."
+    )
     SW400 = (
         "No document of {path} is held out, so the training will report no figures on "
         "held-out text. Give more documents or a smaller --held-out-every than {every}."
@@ -303,6 +307,54 @@ class Errors(_Message):
         "spacy-electra.TransformerModel.v1. For other networks take the factory "
         "`transformer` of spacy-transformers."
     )
+
+    # Questions and choices: SE370 to SE384
+    SE370 = (
+        "An answer from character {start} to {end} is not in the text, which has "
+        "{length} characters. Count characters from 0, and give the one after the last."
+    )
+    SE371 = (
+        "doc._.answers has {answers} entries, but doc._.questions has {questions}. "
+        "Give one for each question, None where there is no answer."
+    )
+    SE372 = (
+        "doc._.{name} must be a list of strings, but is {value!r}. Put one text alone "
+        "in a list as well."
+    )
+    SE373 = (
+        "A gold answer must be a Span of the same Doc with at least one token, a list "
+        "of such Spans, or None, but is {value!r}."
+    )
+    SE374 = (
+        "The two Docs of an example have different questions. Set the same "
+        "doc._.questions on both; spacy-electra.SQuADCorpus.v1 and "
+        "spacy-electra.DocCorpus.v1 do."
+    )
+    SE375 = "{file}, line {line}, column {column}: not JSON ({error}). Fix the file."
+    SE376 = "{place} must be {requirement}, but is {value}. Fix the file."
+    SE377 = (
+        "{place}: the answer {text!r} is not at character {start} of its context "
+        '(there: {found!r}). Correct its answer_start, or set not_found = "skip" to '
+        "leave out such answers."
+    )
+    SE378 = (
+        "{file}, line {line}: {found} columns between tabs, but MCTest has {expected} "
+        "there. Fix the file."
+    )
+    SE379 = (
+        "doc._.choice = {choice!r}, but there are {count} choices. Give the number of "
+        "the right one, from 0."
+    )
+    SE380 = "There is nothing at {path}. Give a {ending} file or a folder of them."
+    SE381 = (
+        "There is no {file} with the answers to {stories}. Put it there; stories "
+        "without answers can't be used to train or to evaluate."
+    )
+    SE382 = (
+        "{file} has {found} lines, but {stories} has {expected}. Fetch both again: "
+        "they must have one line per story."
+    )
+    SE383 = "{place} has no choices. Give at least one, or leave out the line."
 
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."

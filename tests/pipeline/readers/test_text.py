@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_electra.pipeline.readers import TextCorpus, cut_at_white_space
+from spacy_electra.pipeline.readers.text import TextCorpus, cut_at_white_space
 
 
 def test_documents_become_examples(nlp, tmp_path):

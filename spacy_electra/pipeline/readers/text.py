@@ -11,8 +11,8 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import registry
 
-from ..errors import Errors
-from ..pretraining.corpus.documents import read_documents
+from ...errors import Errors
+from ...pretraining.corpus.documents import read_documents
 
 
 @registry.readers("spacy-electra.TextCorpus.v1")

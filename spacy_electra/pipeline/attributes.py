@@ -1,0 +1,64 @@
+"""Extension attributes of a Doc that are kept as plain data, so that they last.
+
+Strings, numbers and lists of them in ``doc.user_data`` survive ``doc.to_bytes()``, a
+``DocBin`` with ``store_user_data=True`` and ``doc.copy()``; a Span there would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spacy.tokens import Doc
+
+from ..errors import Errors
+
+
+def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add extension attributes to ``Doc``, those that are not there yet.
+
+    Args:
+        attributes: By name, what ``Doc.set_extension`` takes.
+    """
+    for name, ways in attributes.items():
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, **ways)
+
+
+def stored(doc: Doc, name: str, default: Any = ()) -> Any:
+    """What an attribute holds."""
+    return doc.user_data.get(_key(name), default)
+
+
+def is_stored(doc: Doc, name: str) -> bool:
+    """Whether an attribute was ever set on a Doc."""
+    return _key(name) in doc.user_data
+
+
+def store(doc: Doc, name: str, value: Any) -> None:
+    """Set an attribute to plain data."""
+    doc.user_data[_key(name)] = value
+
+
+def copy_stored(source: Doc, target: Doc, name: str) -> None:
+    """Set an attribute as on another Doc, if it is set there."""
+    if is_stored(source, name):
+        store(target, name, stored(source, name))
+
+
+def list_of_strings(name: str, values: Any) -> list[str]:
+    """What was given for an attribute that holds strings.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    # A string is a sequence too, of its letters.
+    is_list = isinstance(values, list | tuple)
+    if not is_list or not all(isinstance(value, str) for value in values):
+        raise ValueError(Errors.SE372(name=name, value=values))
+    return list(values)
+
+
+def _key(name: str) -> Any:
+    # Where spaCy itself keeps the values of extension attributes.
+    return ("._.", name, None, None)
