@@ -307,6 +307,10 @@ class Errors(_Message):
         "spacy-electra.TransformerModel.v1. For other networks take the factory "
         "`transformer` of spacy-transformers."
     )
+    SE385 = (
+        "A window of {window} pieces has no room for a word of {pieces} pieces between "
+        "[CLS] and [SEP]. Set max_pieces lower or window higher."
+    )
 
     # Questions and choices: SE370 to SE384
     SE370 = (
