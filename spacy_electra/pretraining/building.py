@@ -12,6 +12,9 @@ from ..tokenization.wordpiece import ElectraTokenizer
 from .corpus.shards import Shards
 from .disentangled import disentangle
 from .electric import EnergyCloze
+from .error_detection import ErrorDetection
+from .error_samplers import ErrorMixture
+from .lexicon import Lexicon
 from .masking import Masking
 from .objective import MaskedLanguageModeling, Objective, ReplacedTokenDetection
 from .samplers import (
@@ -42,7 +45,8 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     """
     model, chosen, tokenizer = settings.model, settings.objective, shards.tokenizer
     generator_config, config = model.configs(tokenizer.vocab_size)
-    alone = chosen.name == "mlm"
+    # One encoder under both heads.
+    alone = chosen.name in ("mlm", "errors")
     generator = ElectraForMaskedLM(config if alone else generator_config)
     discriminator = ElectraForPreTraining(config)
     if model.init == "local":
@@ -68,6 +72,8 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     )
     counts = torch.from_numpy(shards.counts).clone()
     counts[list(tokenizer.all_special_ids)] = 0
+    if chosen.name == "errors":
+        return _error_detection(settings, shards, generator, discriminator, masking)
     sampler = build_sampler(settings.sampler, counts, tokenizer, shards.ids)
     if alone:
         return MaskedLanguageModeling(generator, discriminator, masking, sampler)
@@ -141,3 +147,32 @@ def named_sampler(
         raise ValueError(Errors.SE431())
     words = count_words(ids, continues, tokenizer.all_special_ids)
     return WordSampler(words, continues, by_frequency)
+
+
+def _error_detection(
+    settings: PretrainingSettings,
+    shards: Shards,
+    generator: ElectraForMaskedLM,
+    discriminator: ElectraForPreTraining,
+    masking: Masking,
+) -> ErrorDetection:
+    errors = ErrorMixture(
+        Lexicon.count(shards.ids, shards.tokenizer),
+        settings.sampler.errors,
+        settings.sampler.largest_error_share,
+    )
+    if settings.model.init_from:
+        # A new head begins with what counting tells: how frequent each piece is.
+        counts = torch.from_numpy(shards.counts).float() + 1.0
+        with torch.no_grad():
+            generator.head.decoder.bias.copy_((counts / counts.sum()).log())
+    return ErrorDetection(
+        generator,
+        discriminator,
+        masking,
+        GeneratorSampler(),
+        errors,
+        rtd_weight=settings.objective.rtd_weight,
+        correction_weight=settings.objective.correction_weight,
+        masked_sequences=settings.objective.masked_sequences,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -65,33 +66,70 @@ class AdamWithoutBiasCorrection(Optimizer):
 
 
 def parameter_groups(
-    module: nn.Module, weight_decay: float = WEIGHT_DECAY
+    module: nn.Module,
+    weight_decay: float = WEIGHT_DECAY,
+    lr: float = 0.0,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Weights that decay, and layer norms and biases that do not."""
-    decayed: list[Tensor] = []
-    kept: list[Tensor] = []
+    """Weights that decay, and layer norms and biases that do not.
+
+    Args:
+        module: What to train.
+        weight_decay: Of those that do.
+        lr: Learning rate of what stands above the layers.
+        layer_decay: Factor from each layer to the one below it (Clark et al., 2020,
+            appendix A.2, fine-tune so); with 1 there are two groups, without rates of
+            their own.
+    """
+    layers = 1 + max((_layer(name) for name, _ in module.named_parameters()), default=0)
+    decayed: dict[int, list[Tensor]] = {}
+    kept: dict[int, list[Tensor]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
+            below = 0
+            if layer_decay < 1:
+                is_embedding = "embeddings" in name
+                below = layers + 1 if is_embedding else layers - _layer(name)
+                below = below if is_embedding or ".layers." in name else 0
             undecayed = parameter.dim() < 2 or "norm" in name
-            (kept if undecayed else decayed).append(parameter)
+            (kept if undecayed else decayed).setdefault(below, []).append(parameter)
+    if layer_decay == 1:
+        return [
+            {"params": decayed.get(0, []), "weight_decay": weight_decay},
+            {"params": kept.get(0, []), "weight_decay": 0.0},
+        ]
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        {"params": group, "weight_decay": decay, "lr": lr * layer_decay**below}
+        for groups, decay in ((decayed, weight_decay), (kept, 0.0))
+        for below, group in sorted(groups.items())
     ]
 
 
+def _layer(name: str) -> int:
+    """Number of the layer that a parameter belongs to, -1 for none."""
+    found = re.search(r"\.layers\.(\d+)\.", name)
+    return int(found.group(1)) if found else -1
+
+
 def adamw_reference(
-    module: nn.Module, lr: float, weight_decay: float = WEIGHT_DECAY
+    module: nn.Module,
+    lr: float,
+    weight_decay: float = WEIGHT_DECAY,
+    layer_decay: float = 1.0,
 ) -> list[Optimizer]:
     """AdamW without bias correction, as the reference implementation has it."""
-    return [AdamWithoutBiasCorrection(parameter_groups(module, weight_decay), lr=lr)]
+    groups = parameter_groups(module, weight_decay, lr, layer_decay)
+    return [AdamWithoutBiasCorrection(groups, lr=lr)]
 
 
 def adamw(
-    module: nn.Module, lr: float, weight_decay: float = WEIGHT_DECAY
+    module: nn.Module,
+    lr: float,
+    weight_decay: float = WEIGHT_DECAY,
+    layer_decay: float = 1.0,
 ) -> list[Optimizer]:
     """Torch's AdamW."""
-    groups = parameter_groups(module, weight_decay)
+    groups = parameter_groups(module, weight_decay, lr, layer_decay)
     return [torch.optim.AdamW(groups, lr=lr, eps=1e-6, fused=True)]
 
 

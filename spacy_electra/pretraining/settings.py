@@ -12,6 +12,7 @@ from thinc.api import Config
 
 from ..errors import Errors
 from ..models import ElectraConfig
+from .error_samplers import KINDS
 from .optimizers import OPTIMIZERS
 from .start.local_start import OFFSETS
 
@@ -19,7 +20,7 @@ Settings = TypeVar("Settings")
 INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency", "word")
-OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric")
+OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric", "errors")
 PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
 _POSITIVE = (
@@ -100,8 +101,9 @@ class ObjectiveSettings:
 
     Args:
         name: "rtd" (the paper's), "mlm" (the encoder alone, as a masked language
-            model), "rtd-gdes" (gradient-disentangled embedding sharing) or "electric"
-            (energies, against the generator's samples alone).
+            model), "rtd-gdes" (gradient-disentangled embedding sharing), "electric"
+            (energies, against the generator's samples alone) or "errors" (one encoder
+            detects errors of the kinds in ``sampler.errors`` and guesses words).
         mask_share: Share of pieces to predict.
         mask_replaced: Share of those whose place [MASK] takes; the rest stay. 1 with
             "electric".
@@ -111,6 +113,8 @@ class ObjectiveSettings:
         mask_whole_words: Whether all pieces of a word are masked together.
         correction_weight: Weight, after that, of naming the piece that stood at a
             corrupted place.
+        masked_sequences: With "errors", share of the sequences that are masked and
+            guessed; the others are the ones with errors.
     """
 
     name: str = "rtd"
@@ -120,6 +124,7 @@ class ObjectiveSettings:
     rtd_weight: float = 50.0
     mlm_warmup: float = 0.0
     correction_weight: float = 0.0
+    masked_sequences: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,10 @@ class SamplerSettings:
         rise_from: Share of the training after which it begins to rise.
         rise_to: Share of the training after which it has risen.
         temperature: Divides the generator's scores.
+        errors: With the objective "errors", how often each kind of error occurs beside
+            the others: keys of ``error_samplers.KINDS``.
+        largest_error_share: The same: a sequence has between none and this share of
+            wrong words.
     """
 
     weak: str = "frequency"
@@ -144,6 +153,8 @@ class SamplerSettings:
     rise_from: float = 0.0
     rise_to: float = 1.0
     temperature: float = 1.0
+    errors: Mapping[str, float] = field(default_factory=dict)
+    largest_error_share: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,9 @@ class OptimizerSettings:
             norms and biases lose nothing.
         warmup_steps: Steps over which both rise from zero.
         grad_clip: Largest norm of the gradient; 0 leaves it as it is.
+        layer_decay: Factor of the learning rate from each layer to the one below it;
+            what lies under the first layer takes one more. Below 1 it keeps what a
+            checkpoint knows in its first layers.
     """
 
     name: str = "muon"
@@ -166,6 +180,7 @@ class OptimizerSettings:
     weight_decay: float = 0.01
     warmup_steps: int = 100
     grad_clip: float = 1.0
+    layer_decay: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -253,7 +268,11 @@ class PretrainingSettings:
         _check("objective.name", self.objective.name, OBJECTIVES)
         if self.objective.name == "electric" and self.objective.mask_replaced < 1:
             raise ValueError(Errors.SE435(value=self.objective.mask_replaced))
+        self._check_errors()
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
+        decay = self.optimizer.layer_decay
+        if not 0 < decay <= 1 or (decay < 1 and self.optimizer.name == "muon"):
+            raise ValueError(Errors.SE470(value=decay, name=self.optimizer.name))
         _check("training.parallel", self.training.parallel, PARALLEL)
         if self.training.parallel == "fsdp" and self.optimizer.name == "muon":
             raise ValueError(Errors.SE434())
@@ -271,6 +290,23 @@ class PretrainingSettings:
                         requirement="a positive int",
                         value=value,
                     )
+                )
+
+    def _check_errors(self) -> None:
+        errors = self.sampler.errors
+        for name in errors:
+            _check("sampler.errors", name, KINDS)
+        if self.objective.name != "errors":
+            return
+        if not sum(errors.values()) > 0 or min(errors.values()) < 0:
+            raise ValueError(Errors.SE471(value=dict(errors)))
+        for name, share in (
+            ("sampler.largest_error_share", self.sampler.largest_error_share),
+            ("objective.masked_sequences", self.objective.masked_sequences),
+        ):
+            if not 0 <= share <= 1:
+                raise ValueError(
+                    Errors.SE003(name=name, requirement="between 0 and 1", value=share)
                 )
 
     @property

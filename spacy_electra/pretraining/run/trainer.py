@@ -151,7 +151,9 @@ class Trainer:
 
     def _optimizers(self) -> list[Optimizer]:
         chosen = self.settings.optimizer
-        more = {"muon_lr": chosen.muon_learn_rate} if chosen.name == "muon" else {}
+        more = {"layer_decay": chosen.layer_decay}
+        if chosen.name == "muon":
+            more = {"muon_lr": chosen.muon_learn_rate}
         return OPTIMIZERS[chosen.name](
             self.objective,
             lr=chosen.learn_rate,

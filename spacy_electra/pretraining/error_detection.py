@@ -1,0 +1,136 @@
+"""The objective "errors": one encoder detects errors of many kinds and guesses words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from .error_samplers import ErrorMixture
+from .masking import Masking
+from .objective import Losses, Objective, share_correct
+from .sampler import Sampler
+
+
+class ErrorDetection(Objective):
+    """Detection, correction and masked language modeling with one encoder.
+
+    A generator of its own costs about as much as the discriminator, and where a run is
+    short its samples teach little that errors by name do not. So the encoder that one
+    keeps learns under both heads, in one pass: some sequences of a batch are masked, and
+    the head of the generator guesses the pieces; the others have errors in them, which
+    the discriminator's head finds, while the generator's names what stood there
+    (corrective language modeling; Meng et al., 2021, "COCO-LM", section 3.2). No
+    sequence has both, so each head sees texts as it will see them in use.
+
+    Args:
+        generator: Of the discriminator's shape; its encoder is replaced by that of the
+            discriminator.
+        discriminator: The model that one keeps.
+        masking: Which pieces to mask.
+        sampler: For figures on held-out text; training has the errors instead.
+        errors: Puts errors into a batch.
+        rtd_weight: Weight of the detection's loss.
+        correction_weight: Weight of naming what stood in the place of an error.
+        masked_sequences: Share of the sequences that are masked.
+    """
+
+    def __init__(
+        self,
+        generator: ElectraForMaskedLM,
+        discriminator: ElectraForPreTraining,
+        masking: Masking,
+        sampler: Sampler,
+        errors: ErrorMixture,
+        rtd_weight: float = 50.0,
+        correction_weight: float = 1.0,
+        masked_sequences: float = 0.25,
+    ) -> None:
+        super().__init__(generator, discriminator, masking, sampler)
+        generator.electra = discriminator.electra
+        generator.tie_weights()
+        self.errors = errors
+        self.rtd_weight = rtd_weight
+        self.correction_weight = correction_weight
+        self.masked_sequences = masked_sequences
+
+    def forward(
+        self, batch: PackedBatch, progress: float, random: torch.Generator
+    ) -> Losses:
+        """The losses of a batch; arguments as in ``corrupt``."""
+        device = self.discriminator.device
+        draw = torch.rand(len(batch.lengths), generator=random)
+        to_mask = draw < self.masked_sequences
+        masked = self.masking(_chosen(batch, to_mask), random)
+        changed = self.errors(_chosen(batch, ~to_mask), random)
+        both, order = joined([masked.batch, changed.batch])
+        hidden = self.discriminator.electra.forward_packed(
+            both.to(device)
+        ).last_hidden_state
+        # Rows of the two batches, one after the other, in the joined one.
+        at = order.argsort().to(device)
+        size = len(masked.batch.input_ids)
+        detected = at[size:]
+        scores = self.discriminator.head(hidden[detected])
+        labels = changed.labels.to(device, scores.dtype)
+        rtd = _mean(
+            F.binary_cross_entropy_with_logits(scores, labels, reduction="sum"),
+            len(labels),
+        )
+        named = torch.cat([masked.rows.to(device), changed.rows.to(device) + size])
+        originals = torch.cat([masked.originals, changed.originals]).to(device)
+        logits = self.generator.head(hidden[at[named]])
+        count = len(masked.rows)
+        losses = F.cross_entropy(logits, originals, reduction="none")
+        mlm = _mean(losses[:count].sum(), count)
+        correction = _mean(losses[count:].sum(), len(losses) - count)
+        total = mlm + self.rtd_weight * rtd + self.correction_weight * correction
+        return Losses(
+            total=total,
+            mlm=mlm.detach(),
+            rtd=rtd.detach(),
+            mlm_correct=share_correct(logits[:count], originals[:count]),
+            replaced=labels.mean(),
+            same=total.new_zeros(()),
+        )
+
+
+def _mean(total: Tensor, count: int) -> Tensor:
+    """Zero where a batch happens to have none."""
+    return total / max(count, 1)
+
+
+def _chosen(batch: PackedBatch, chosen: Tensor) -> PackedBatch:
+    """The chosen sequences of a batch."""
+    lengths = torch.tensor(batch.lengths, dtype=torch.long)
+    rows = torch.repeat_interleave(chosen, lengths)
+    return PackedBatch(
+        batch.input_ids[rows],
+        batch.token_type_ids[rows],
+        batch.position_ids[rows],
+        lengths[chosen].tolist(),
+    )
+
+
+def joined(batches: Sequence[PackedBatch]) -> tuple[PackedBatch, Tensor]:
+    """One batch of the sequences of several, sorted by length.
+
+    Returns:
+        The batch, and for each of its rows the number that it has where the batches
+        stand one after the other, int64 [T].
+    """
+    lengths = torch.tensor([n for b in batches for n in b.lengths], dtype=torch.long)
+    order = lengths.argsort(stable=True)
+    starts = (lengths.cumsum(0) - lengths)[order]
+    sizes = lengths[order]
+    ends = sizes.cumsum(0)
+    rows = torch.arange(int(sizes.sum()))
+    rows = rows + torch.repeat_interleave(starts - (ends - sizes), sizes)
+    ids, types, positions = (
+        torch.cat([getattr(batch, name) for batch in batches])[rows]
+        for name in ("input_ids", "token_type_ids", "position_ids")
+    )
+    return PackedBatch(ids, types, positions, sizes.tolist()), rows
