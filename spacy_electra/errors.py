@@ -476,10 +476,10 @@ class Errors(_Message):
         "so set objective.mask_replaced = 1.0 (it is {value})."
     )
     SE470 = (
-        "optimizer.layer_decay={value} with optimizer.name={name}. Give a number above 0 "
-        'and at most 1, and one below 1 only with "adamw" or "adamw_reference".'
+        "optimizer.layer_decay={value} with optimizer.name={name}. Give a number above "
+        '0 and at most 1, and one below 1 only with "adamw" or "adamw_reference".'
     )
     SE471 = (
-        'The objective "errors" needs positive weights in [sampler.errors], and it holds '
-        "{value}. Give one to each kind of error that is to occur, and none below 0."
+        'The objective "errors" needs positive weights in [sampler.errors], which '
+        "holds {value}. Give one to each kind of error that is to occur, none below 0."
     )

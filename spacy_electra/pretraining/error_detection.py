@@ -1,4 +1,4 @@
-"""The objective "errors": one encoder detects errors of many kinds and guesses words."""
+"""One encoder that detects errors of many kinds and guesses words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .sampler import Sampler
 class ErrorDetection(Objective):
     """Detection, correction and masked language modeling with one encoder.
 
-    A generator of its own costs about as much as the discriminator, and where a run is
-    short its samples teach little that errors by name do not. So the encoder that one
-    keeps learns under both heads, in one pass: some sequences of a batch are masked, and
-    the head of the generator guesses the pieces; the others have errors in them, which
-    the discriminator's head finds, while the generator's names what stood there
-    (corrective language modeling; Meng et al., 2021, "COCO-LM", section 3.2). No
+    A generator of its own costs half as much as the discriminator and more, and where
+    a run is short its samples teach little that errors by name do not. So the encoder
+    that one keeps learns under both heads, in one pass: some sequences of a batch are
+    masked, and the head of the generator guesses the pieces; the others have errors in
+    them, which the discriminator's head finds, while the generator's names what stood
+    there (corrective language modeling; Meng et al., 2021, "COCO-LM", section 3.2). No
     sequence has both, so each head sees texts as it will see them in use.
 
     Args:

@@ -1,16 +1,16 @@
 """Errors that people and machines make, by name: what takes the place of a word.
 
-They work on whole words of a batch, and not, as the samplers of ``sampler.py``, at
-masked pieces: a misspelling has other pieces than the word, and more of them; an omitted
-word has none. So a batch is rebuilt, and the labels with it. Everything that needs
-text (which words are alike, what a misspelling looks like, how it is cut into pieces)
-is put into tables once; a step only looks up numbers.
+They work on whole words of a batch and not, as the samplers of ``sampler.py``, at
+masked pieces: a misspelling has other pieces than the word, and more of them; a word
+that was left out has none. So a batch is rebuilt, and the labels with it. Everything
+that needs text (which words are alike, what a misspelling looks like, how it is cut
+into pieces) is put into tables once; a step only looks up numbers.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models import PackedBatch
-from .lexicon import Ints, Lexicon, Words, ranges
+from .lexicon import PART_OF_A_WORD, Ints, Lexicon, Words, ranges
 
 # Of the most frequent words there are misspellings, and confusable ones among them.
 MOST_MISSPELLED = 20_000
@@ -204,7 +204,7 @@ class ErrorMixture:
             if kind == "omission":
                 # The word that is marked for it has to be there, and right.
                 after = np.minimum(places + 1, len(known) - 1)
-                free = (known[after] != -2) & ~np.isin(after, places)
+                free = (known[after] != PART_OF_A_WORD) & ~np.isin(after, places)
                 possible[:, column] &= free
         cumulative = np.cumsum(possible * self.weights, axis=1)
         target = draws.random(len(places)) * cumulative[:, -1]
@@ -425,7 +425,7 @@ def misread(word: str, alphabet: Sequence[str], random: np.random.Generator) -> 
 
 
 def _variants(lexicon: Lexicon, kind: str, pieces: list[list[int]]) -> Table:
-    """A few misspellings of each frequent word; their pieces are added to ``pieces``."""
+    """A few misspellings of each frequent word; adds their pieces to ``pieces``."""
     make = misspell if kind == "typo" else misread
     random = np.random.default_rng((_SEED, len(kind)))
     known = set(lexicon.words)
@@ -454,8 +454,3 @@ _TABLES: dict[str, Callable[[Lexicon], Table]] = {
 }
 # Words of like frequency, and what can be done to a word itself.
 KINDS = ("word", *_TABLES, *_VARIANTS, "omission", "doubling")
-
-
-def unknown_kinds(weights: Iterable[str]) -> list[str]:
-    """Names that are no kind of error."""
-    return [name for name in weights if name not in KINDS]

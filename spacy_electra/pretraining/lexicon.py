@@ -16,6 +16,7 @@ MOST_PIECES = 4
 # Counts of this many pieces of the corpus order the words well enough.
 _PIECES_TO_COUNT = 20_000_000
 _FEWEST_OCCURRENCES = 3
+UNKNOWN, PART_OF_A_WORD = -1, -2
 # What stands beside these is a part of a word: "don't" is three strings of pieces.
 _JOINING = ("'", "’", "-")
 
@@ -34,7 +35,9 @@ class Words:
     Args:
         starts: First piece of each, int64 [W].
         sizes: Number of pieces, int64 [W].
-        known: Number in the lexicon, -1 for what is no word of it, int64 [W].
+        known: Number in the lexicon; ``UNKNOWN`` for what is not in it,
+            ``PART_OF_A_WORD`` for special pieces and what stands beside an apostrophe
+            or hyphen, int64 [W].
     """
 
     starts: Ints
@@ -101,7 +104,7 @@ class Lexicon:
         strings = tokenizer.strings
         prefix = len(tokenizer.wordpieces_prefix)
         entries: list[tuple[int, str, list[int]]] = []
-        whole = found.known > -2
+        whole = found.known > PART_OF_A_WORD
         for size in range(1, MOST_PIECES + 1):
             if size_of_vocabulary**size > 2**62:
                 break
@@ -113,7 +116,7 @@ class Lexicon:
             for code, number in zip(
                 codes[often].tolist(), counts[often].tolist(), strict=True
             ):
-                own = []
+                own: list[int] = []
                 for _ in range(size):
                     code, piece = divmod(code, size_of_vocabulary)
                     own.insert(0, piece)
@@ -130,17 +133,14 @@ class Lexicon:
         )
 
     def find(self, ids: Ints) -> Words:
-        """The words of pieces [T], special ones a word each.
-
-        What stands beside an apostrophe or hyphen is marked -2, not even unknown.
-        """
+        """The words of pieces [T], special ones a word each."""
         special = np.isin(ids, self.special)
         begins = special | ~self.continues[ids]
         begins[1:] |= special[:-1]
         begins[:1] = True
         starts = np.flatnonzero(begins)
         sizes = np.diff(np.append(starts, len(ids)))
-        known = np.full(len(starts), -1, dtype=np.int64)
+        known = np.full(len(starts), UNKNOWN, dtype=np.int64)
         for size, (codes, numbers) in enumerate(
             zip(self.codes, self.numbers, strict=True), 1
         ):
@@ -155,7 +155,7 @@ class Lexicon:
         beside = joining.copy()
         beside[1:] |= joining[:-1]
         beside[:-1] |= joining[1:]
-        known[beside | special[starts]] = -2
+        known[beside | special[starts]] = PART_OF_A_WORD
         return Words(starts, sizes, known)
 
 

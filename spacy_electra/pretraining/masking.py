@@ -71,7 +71,7 @@ class Masking:
             random: Decides; its state alone determines the outcome.
         """
         ids = batch.input_ids
-        lengths = torch.tensor(batch.lengths)
+        lengths = torch.tensor(batch.lengths, dtype=torch.long)
         sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         special = torch.isin(ids, torch.tensor(self.special_ids))
         ordinary = torch.zeros(len(lengths), dtype=torch.long)
