@@ -20,7 +20,7 @@ from convert_columns import read_sentences
 from unpack_reviews import HELD_OUT_EVERY as REVIEWS_HELD_OUT_EVERY
 from wasabi import msg
 
-from spacy_electra.pretraining.data.corpus import (
+from spacy_electra.pretraining.corpus.documents import (
     corpus_files,
     cut_at_lines,
     read_documents,

@@ -12,7 +12,7 @@ from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from .error_samplers import ErrorMixture
 from .masking import Masking
 from .objective import Losses, Objective, share_correct
-from .sampler import Sampler
+from .samplers import Sampler
 
 
 class ErrorDetection(Objective):

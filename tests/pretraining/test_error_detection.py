@@ -3,9 +3,9 @@ import torch
 
 from spacy_electra.models import PackedBatch
 from spacy_electra.pretraining.building import build_objective
-from spacy_electra.pretraining.data.shards import Shards
+from spacy_electra.pretraining.corpus.shards import Shards
 from spacy_electra.pretraining.error_detection import ErrorDetection, joined
-from spacy_electra.pretraining.run.opening import open_pair
+from spacy_electra.pretraining.pairs import open_pair
 from spacy_electra.pretraining.run.trainer import Trainer
 
 ERRORS = {"word": 1.0, "function": 1.0, "omission": 0.5, "doubling": 0.5, "typo": 1.0}

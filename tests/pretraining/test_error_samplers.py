@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_electra.checkpoints import resolve_source
 from spacy_electra.models import PackedBatch
 from spacy_electra.pretraining.error_samplers import (
     KINDS,
@@ -13,6 +12,7 @@ from spacy_electra.pretraining.error_samplers import (
     misspell,
 )
 from spacy_electra.pretraining.lexicon import PART_OF_A_WORD, UNKNOWN, Lexicon
+from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
