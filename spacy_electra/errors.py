@@ -24,6 +24,14 @@ class _Message(str, Enum):
 class Warnings(_Message):
     """Messages for ``warnings.warn``."""
 
+    SW130 = (
+        "{folder}: never_split lists {unknown}, which the vocabulary lacks. It is cut "
+        "like any word."
+    )
+    SW131 = (
+        "max_length = {length} without truncation: longer texts are cut, as in "
+        "Transformers. Say truncation = True, or False to keep them whole."
+    )
     SW200 = (
         "{source} opened as {architecture}. Newly initialized, to be trained before "
         "use: {new}. Left over: {left}."
@@ -141,7 +149,7 @@ class Errors(_Message):
 
     # Tokenization: SE100 to SE199
     SE100 = (
-        "The vocabulary has no {missing}. Add what is missing, or name the special "
+        "{where} has no {missing}. Add what is missing, or name the special "
         "tokens that it has, for instance ElectraTokenizer(vocab, mask_token=...)."
     )
     SE101 = (
@@ -166,6 +174,72 @@ class Errors(_Message):
         "The text {text!r} has {length} pieces and goes with every window of another "
         "text, but leaves too little of a window of {window}. Set window = {needed} or "
         "more, up to the encoder's max_position_embeddings, or shorten the text."
+    )
+    SE130 = "{file} can't be used: {error}. Fetch it again, or mend it."
+    SE131 = (
+        "{where}: {name} must be {requirement}, but is {value!r}. Write it so, or take "
+        "it out."
+    )
+    SE132 = (
+        "The tokenizer of {folder} is {kind}, but ELECTRA's WordPiece is served alone: "
+        "with it, nearly every word would be unknown. Choose a checkpoint with a "
+        "WordPiece tokenizer; if this one cuts plain text as BERT's does, say so by "
+        '"tokenizer_class": "ElectraTokenizer" in its tokenizer_config.json.'
+    )
+    SE133 = (
+        "The tokenizer of {folder} cuts text into words by {cutter!r} before WordPiece "
+        "cuts the words; over plain text nearly every word would be unknown. Set "
+        'words = "spacy" (in tokenizer_config of the encoder, or '
+        'ElectraTokenizer.from_pretrained(path, words="spacy")): spaCy\'s tokens are '
+        "the words then. Take a pipeline of the language, for instance "
+        'spacy.blank("ja").'
+    )
+    SE134 = (
+        "{where}: {token!r} has the id {id!r}. Ids are whole numbers from 0 to below "
+        "{largest:,}."
+    )
+    SE135 = (
+        "{where}: {token!r} is added with the id {id}, but has the id {other}. The "
+        "files are not those of one tokenizer: fetch all of them again."
+    )
+    SE136 = (
+        "{where}: the added token {token!r} has the id {id}, which is that of "
+        "{other!r}. Give it another one."
+    )
+    SE137 = "A text must be {wanted}, but one is a {kind}: {value}."
+    SE138 = "{name} can't be {value!r}. Choose one of: {choices}."
+    SE139 = (
+        "Cutting {total} pieces to max_length = {length} by {by!r} leaves nothing of a "
+        'text. Take a larger max_length, or truncation = "longest_first".'
+    )
+    SE140 = (
+        "The rows of {name!r} are of unequal length, so they make no tensor. Set "
+        "padding = True, and truncation = True where rows may be too long."
+    )
+    SE141 = (
+        "return_overflowing_tokens with truncation = {by!r} would cut both texts of a "
+        'pair. Set truncation = "only_first" or "only_second".'
+    )
+    SE142 = (
+        "stride = {stride} leaves nothing new for the next row: {room} pieces of the "
+        "text fit into one. Take a smaller stride or a larger max_length."
+    )
+    SE143 = (
+        'This tokenizer has words = "spacy": it takes words, not texts. Call it with '
+        "lists of words and is_split_into_words=True, or in a spaCy pipeline."
+    )
+    SE144 = (
+        "The tokenizer of {source!r} has {count} pieces beyond the {rows} rows of the "
+        "embedding table: {names}. Take the tokenizer that the weights were trained "
+        "with, or, after adding tokens, the weights with a larger table."
+    )
+    SE145 = (
+        "{first} texts came with {second} as text_pair. Give two lists of equal length."
+    )
+    SE146 = "pad needs 'input_ids', but got {found}. Give what the tokenizer returned."
+    SE147 = (
+        "A text has half of a surrogate pair, which is no character: {text}. Remove "
+        'it, for instance by text.encode("utf8", "ignore").decode("utf8").'
     )
 
     # Checkpoints: SE200 to SE299

@@ -5,32 +5,50 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, decoders
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer, WhitespaceSplit
-from tokenizers.processors import TemplateProcessing
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
+from .backend import make_backend
+from .batching import (
+    Cut,
+    Frame,
+    attention_of,
+    cut_by,
+    filled,
+    padded,
+    padded_to,
+    rows_of,
+    target_length,
+)
+from .encoding import BatchEncoding, Encoding
+from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
+from .inputs import Inputs, Text, read_inputs
+from .lookup import Lookup
+from .pieces import place_added
+from .settings import LONGEST_WORD, SPECIAL_TOKENS, checked, deciding
+from .tensors import as_lists, kind_of
 
-VOCAB, TOKENIZER, SETTINGS = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
-SPECIAL_TOKENS_MAP = "special_tokens_map.json"
-SPECIAL_TOKENS = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
+__all__ = [
+    "SETTINGS",
+    "SPECIAL_TOKENS",
+    "TOKENIZER",
+    "VOCAB",
+    "BatchEncoding",
+    "ElectraTokenizer",
+    "Encoding",
+]
+
+# A longer model_max_length means that there is none, as in Transformers.
+_UNLIMITED = 10**20
+# What stands in the padding of each value of pieces.
+_FILLED = {"token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1}
 # What a decoded text does not leave apart, in this order, as Transformers has it.
 _JOINED = (
     (" .", "."),
@@ -44,36 +62,13 @@ _JOINED = (
     (" 've", "'ve"),
     (" 're", "'re"),
 )
-# What WordPiece gives up on, as in BERT's own code: a longer word is one [UNK].
-LONGEST_WORD = 100
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """A text, or a pair of texts, as pieces.
-
-    Args:
-        ids: int64 [n].
-        offsets: First character of each piece in its text and the one behind its last,
-            int64 [n, 2]; (0, 0) for a special piece that is not in the text.
-        token_type_ids: 0 for the first text, 1 for the second, int64 [n].
-        special_tokens_mask: 1 for a special piece that is not in the text, int64 [n].
-    """
-
-    ids: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    token_type_ids: NDArray[np.int64]
-    special_tokens_mask: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-class ElectraTokenizer:
+class ElectraTokenizer(Lookup):
     """WordPiece with BERT's normalization, the options of Hugging Face's classes.
 
-    Gives the ids and offsets of ``transformers.ElectraTokenizerFast``. Never pads and
-    never truncates.
+    Gives the ids and offsets of ``transformers.ElectraTokenizerFast``, by the same
+    calls. It pads and truncates where it is asked to, and never else.
 
     Args:
         vocab: Id of each piece; it holds the five special tokens.
@@ -86,7 +81,7 @@ class ElectraTokenizer:
             Face's slow tokenizer wants white space around them).
         unk_token: Stands for a word that no pieces make up.
         sep_token: Ends a text.
-        pad_token: Fills a batch; this package never needs it.
+        pad_token: Fills a batch.
         cls_token: Begins a sequence.
         mask_token: Stands for a hidden piece.
         tokenize_chinese_chars: Whether each Chinese character is a word.
@@ -96,11 +91,25 @@ class ElectraTokenizer:
         wordpieces_prefix: What begins a piece that continues a word.
         clean_up_tokenization_spaces: Whether ``decode`` removes the blanks before
             punctuation.
-        model_max_length: Written to tokenizer_config.json for other readers; nothing
-            is cut here.
+        model_max_length: Most pieces of a sequence. ``truncation=True`` cuts to it;
+            nothing else does.
+        padding_side: "right" or "left".
+        truncation_side: "right" or "left": which end is cut off.
+        split_special_tokens: Whether a special token in a text is cut like any word.
+        max_input_chars_per_word: A longer word is unknown.
+        normalizer: As in a tokenizer.json, in place of BERT's normalization.
+        pre_tokenizer: As in a tokenizer.json, in place of BERT's way to cut text into
+            words.
+        added_tokens: Tokens that stay whole: each with its "content", an "id" where it
+            has one, and the flags "single_word", "lstrip", "rstrip", "normalized" and
+            "special" as in a tokenizer.json.
+        words: "text", or "spacy" if the words are given, as by a spaCy pipeline whose
+            tokens are the words. It is for vocabularies of languages where another
+            program cuts the words, as in Japanese.
 
     Raises:
-        ValueError: If the vocabulary lacks a special token or one of ``never_split``.
+        ValueError: If the vocabulary lacks a special token or one of ``never_split``,
+            or a setting can't be.
     """
 
     def __init__(
@@ -120,12 +129,20 @@ class ElectraTokenizer:
         clean_text: bool = True,
         wordpieces_prefix: str = "##",
         clean_up_tokenization_spaces: bool = True,
-        model_max_length: int = 512,
+        model_max_length: float = 512,
+        padding_side: str = "right",
+        truncation_side: str = "right",
+        split_special_tokens: bool = False,
+        max_input_chars_per_word: int = LONGEST_WORD,
+        normalizer: Mapping[str, Any] | None = None,
+        pre_tokenizer: Mapping[str, Any] | None = None,
+        added_tokens: Sequence[Mapping[str, Any]] | None = None,
+        words: str = "text",
     ) -> None:
-        self.settings: dict[str, Any] = {
+        values = {
             "do_lower_case": do_lower_case,
             "do_basic_tokenize": do_basic_tokenize,
-            "never_split": sorted(never_split) if never_split else None,
+            "never_split": None if never_split is None else list(never_split),
             "unk_token": unk_token,
             "sep_token": sep_token,
             "pad_token": pad_token,
@@ -137,91 +154,218 @@ class ElectraTokenizer:
             "wordpieces_prefix": wordpieces_prefix,
             "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
             "model_max_length": model_max_length,
+            "padding_side": padding_side,
+            "truncation_side": truncation_side,
+            "split_special_tokens": split_special_tokens,
+            "max_input_chars_per_word": max_input_chars_per_word,
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
+            "added_tokens": added_tokens,
+            "words": words,
         }
-        self.vocab = dict(vocab)
-        missing = [t for t in self._special_tokens if t not in self.vocab]
-        if missing:
-            raise ValueError(Errors.SE100(missing=", ".join(missing)))
-        unknown = [t for t in self.settings["never_split"] or () if t not in self.vocab]
+        settings = checked(values, "ElectraTokenizer")
+        super().__init__(*place_added(vocab, settings, "The vocabulary"))
+        # What WordPiece makes words of: an added token stays whole and is no part.
+        self.pieces = dict(vocab)
+        listed = self.settings["never_split"] or ()
+        unknown = [token for token in listed if token not in self.vocab]
         if unknown:
             raise ValueError(Errors.SE101(unknown=", ".join(map(repr, unknown))))
-        self.backend = _backend(self.vocab, self.settings)
+        added = self.settings["added_tokens"] or ()
+        self.backend = make_backend(self.pieces, added, self.settings)
 
     @property
-    def _special_tokens(self) -> list[str]:
-        return [self.settings[name] for name in SPECIAL_TOKENS]
+    def model_max_length(self) -> int:
+        """Most pieces of a sequence."""
+        return int(self.settings["model_max_length"])
+
+    @model_max_length.setter
+    def model_max_length(self, value: int) -> None:
+        self.settings["model_max_length"] = value
 
     @property
-    def vocab_size(self) -> int:
-        """Number of rows that an embedding needs: the largest id and one."""
-        return max(self.vocab.values()) + 1
+    def padding_side(self) -> str:
+        """Where padding goes: "right" or "left"."""
+        return str(self.settings["padding_side"])
+
+    @padding_side.setter
+    def padding_side(self, value: str) -> None:
+        self.settings["padding_side"] = value
 
     @property
-    def wordpieces_prefix(self) -> str:
-        """What begins a piece that continues a word."""
-        return str(self.settings["wordpieces_prefix"])
+    def takes_words(self) -> bool:
+        """Whether words have to be given, as spaCy's tokens are."""
+        return bool(self.settings["words"] == "spacy")
 
-    @cached_property
-    def continuations(self) -> NDArray[np.bool_]:
-        """Whether a piece continues a word rather than beginning one, bool [V]."""
-        continues = np.zeros(self.vocab_size, dtype=bool)
-        for piece, number in self.vocab.items():
-            continues[number] = piece.startswith(self.wordpieces_prefix)
-        return continues
-
-    @property
-    def unk_token_id(self) -> int:
-        """Id of the unknown piece."""
-        return self.vocab[self.settings["unk_token"]]
-
-    @property
-    def sep_token_id(self) -> int:
-        """Id of the piece that ends a text."""
-        return self.vocab[self.settings["sep_token"]]
-
-    @property
-    def pad_token_id(self) -> int:
-        """Id of the padding piece."""
-        return self.vocab[self.settings["pad_token"]]
-
-    @property
-    def cls_token_id(self) -> int:
-        """Id of the piece that begins a sequence."""
-        return self.vocab[self.settings["cls_token"]]
-
-    @property
-    def mask_token_id(self) -> int:
-        """Id of the piece that hides another."""
-        return self.vocab[self.settings["mask_token"]]
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """Ids of the five special pieces, ascending."""
-        return sorted(self.vocab[token] for token in self._special_tokens)
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special pieces stand around a text, or around two."""
+        return self._frame(True).added(pair)
 
     def __call__(
-        self, text: str, text_pair: str | None = None, add_special_tokens: bool = True
-    ) -> Encoding:
-        """Tokenize a text, or two.
+        self,
+        text: str | Sequence[Any],
+        text_pair: str | Sequence[Any] | None = None,
+        add_special_tokens: bool = True,
+        *,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+    ) -> BatchEncoding:
+        """Tokenize a text, a pair of texts, or a list of either.
+
+        ``model(**tokenizer(texts, return_tensors="pt", padding=True))`` runs a model.
 
         Args:
-            text: The first, or only, text.
-            text_pair: The second.
+            text: The first, or only, text; or a list.
+            text_pair: The second; or a list of as many.
             add_special_tokens: Whether to make it [CLS] text [SEP] (text_pair [SEP]).
+            padding: True or "longest" pads to the longest row, "max_length" to
+                ``max_length``.
+            truncation: True or "longest_first" cuts the longer text of a pair first,
+                "only_first" and "only_second" one of them alone.
+            max_length: Of a row, in pieces, special ones among them; else
+                ``model_max_length``.
+            stride: Pieces that overflowing rows share.
+            is_split_into_words: Whether each text is a list of words.
+            pad_to_multiple_of: Makes the padded length one.
+            padding_side: "right" or "left", in place of the tokenizer's own.
+            return_tensors: "pt" for tensors of torch, "np" for arrays, None for lists.
+            return_token_type_ids: Whether to give them; by default yes.
+            return_attention_mask: Whether to give it; by default yes.
+            return_overflowing_tokens: Whether what is cut off makes rows of its own;
+                "overflow_to_sample_mapping" says of which text each row is.
+            return_special_tokens_mask: Whether to give it.
+            return_offsets_mapping: Whether to give first and last character of pieces.
+            return_length: Whether to give the length of each row.
+
+        Raises:
+            ValueError: If an option has no such value, a text is no string, or the
+                rows of tensors are of unequal length.
         """
-        encoded = self.backend.encode(
-            text, text_pair, add_special_tokens=add_special_tokens
-        )
-        return Encoding(
-            ids=np.array(encoded.ids, dtype=np.int64),
-            offsets=np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2),
-            token_type_ids=np.array(encoded.type_ids, dtype=np.int64),
-            special_tokens_mask=np.array(encoded.special_tokens_mask, dtype=np.int64),
-        )
+        inputs = read_inputs(text, text_pair, is_split_into_words)
+        by = cut_by(truncation)
+        if truncation is None and max_length is not None and not padding:
+            warnings.warn(Warnings.SW131(length=max_length), stacklevel=2)
+            by = "longest_first"
+        longest = max_length
+        if longest is None and self.model_max_length < _UNLIMITED:
+            longest = self.model_max_length
+        side = str(self.settings["truncation_side"])
+        cut = Cut(longest, by, side, stride, keep_rest=return_overflowing_tokens)
+        rows, origins = self._rows(inputs, is_split_into_words, add_special_tokens, cut)
+        lengths = [len(row) for row in rows]
+        where = padding_side or self.padding_side
+        target = target_length(lengths, padded_to(padding), longest, pad_to_multiple_of)
+        if target is not None:
+            rows = [padded(row, target, self.pad_token_id, where) for row in rows]
+        columns = {
+            "input_ids": [row.ids for row in rows],
+            "token_type_ids": [row.token_type_ids for row in rows],
+            "attention_mask": [
+                attention_of(length, len(row), where)
+                for length, row in zip(lengths, rows, strict=True)
+            ],
+            "special_tokens_mask": [row.special_tokens_mask for row in rows],
+            "offset_mapping": [row.offsets for row in rows],
+        }
+        wanted = {
+            "input_ids": True,
+            "token_type_ids": return_token_type_ids is not False,
+            "attention_mask": return_attention_mask is not False,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        data = {
+            name: as_lists(column) for name, column in columns.items() if wanted[name]
+        }
+        if "offset_mapping" in data and return_tensors is None:
+            data["offset_mapping"] = [
+                list(map(tuple, row)) for row in data["offset_mapping"]
+            ]
+        is_one = inputs.is_one and not return_overflowing_tokens
+        if is_one and return_tensors is None:
+            data = {name: column[0] for name, column in data.items()}
+        if return_length:
+            data["length"] = [len(row) for row in rows]
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = origins
+        batch = BatchEncoding(data, rows, self.strings, is_one)
+        return batch.convert_to_tensors(return_tensors)
+
+    def _frame(self, add_special_tokens: bool) -> Frame:
+        if not add_special_tokens:
+            return Frame(None, None)
+        return Frame(self.cls_token_id, self.sep_token_id)
+
+    def _rows(
+        self, inputs: Inputs, is_split: bool, add_special_tokens: bool, cut: Cut
+    ) -> tuple[list[Encoding], list[int]]:
+        """Rows of texts, and which text each row is from."""
+        first = self._encoded(inputs.first, is_split)
+        second: Sequence[Encoding | None] = [None] * len(first)
+        if inputs.second is not None:
+            second = self._encoded(inputs.second, is_split)
+        frame = self._frame(add_special_tokens)
+        rows, origins = [], []
+        for number, parts in enumerate(zip(first, second, strict=True)):
+            for row in rows_of(*parts, frame, cut):
+                rows.append(row)
+                origins.append(number)
+        return rows, origins
+
+    def _encoded(self, texts: Sequence[Text], is_split: bool) -> list[Encoding]:
+        """Pieces of texts without special ones around, with the words they are from."""
+        if not is_split:
+            self._check_takes_text()
+        found = []
+        for encoded in self._encode(texts, is_pretokenized=is_split):
+            words = [-1 if word is None else word for word in encoded.word_ids]
+            nothing = np.zeros(len(words), dtype=np.int64)
+            found.append(
+                Encoding(
+                    ids=np.array(encoded.ids, dtype=np.int64),
+                    offsets=np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2),
+                    token_type_ids=nothing,
+                    special_tokens_mask=nothing,
+                    words=np.array(words, dtype=np.int64),
+                )
+            )
+        return found
+
+    def _check_takes_text(self) -> None:
+        if self.takes_words:
+            raise ValueError(Errors.SE143())
+
+    def _encode(self, texts: Sequence[Text], **options: Any) -> list[Any]:
+        """What the library gives for texts.
+
+        Raises:
+            ValueError: If one is no text.
+        """
+        texts = list(texts)
+        try:
+            encoded: list[Any] = self.backend.encode_batch(
+                texts, add_special_tokens=False, **options
+            )
+            return encoded
+        except TypeError as error:
+            raise _unfit(texts, error) from error
 
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokenize many texts at once, without special pieces around them."""
-        encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        self._check_takes_text()
+        encoded = self._encode(texts)
         # Arrays of all texts at once and views of them: an array for each text would
         # take as long as half of the tokenizer.
         each = [part.ids for part in encoded]
@@ -236,20 +380,102 @@ class ElectraTokenizer:
             for own in parts
         ]
 
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> list[Encoding]:
+        """As ``encode_batch``, of texts that are lists of words.
+
+        Offsets count from the beginning of a word, and ``words`` says which it is.
+        """
+        return self._encoded([list(text) for text in texts], is_split=True)
+
     def encode_ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Only the ids of ``encode_batch``, at less cost."""
+        self._check_takes_text()
         backend = self.backend
         # Without offsets, where the library knows how.
         encode = getattr(backend, "encode_batch_fast", backend.encode_batch)
-        encodings = encode(list(texts), add_special_tokens=False)
+        texts = list(texts)
+        try:
+            encodings = encode(texts, add_special_tokens=False)
+        except TypeError as error:
+            raise _unfit(texts, error) from error
         return [np.array(encoded.ids, dtype=np.int64) for encoded in encodings]
+
+    def encode(
+        self,
+        text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
+        add_special_tokens: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Ids of a text, or of two, as a list; a tensor or an array if asked for.
+
+        Args:
+            text: The first, or only, text.
+            text_pair: The second.
+            add_special_tokens: Whether to make it [CLS] text [SEP] (text_pair [SEP]).
+            options: As of a call.
+        """
+        return self(text, text_pair, add_special_tokens, **options)["input_ids"]
+
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Pad what calls gave, for instance the rows of a data set, to one length.
+
+        Args:
+            encoded_inputs: What a call gave, or a list of such. Values that are not of
+                pieces, such as labels, stay as they are.
+            padding: As of a call.
+            max_length: As of a call.
+            pad_to_multiple_of: As of a call.
+            padding_side: As of a call.
+            return_attention_mask: Whether to give it; by default yes.
+            return_tensors: As of a call; None gives what was given.
+
+        Raises:
+            ValueError: If there are no input_ids, or the rows of tensors are of unequal
+                length.
+        """
+        columns = _columns(encoded_inputs)
+        if "input_ids" not in columns:
+            raise ValueError(Errors.SE146(found=", ".join(columns) or "nothing"))
+        given = columns["input_ids"]
+        first = given[0] if isinstance(given, (list, tuple)) and len(given) else given
+        kind = return_tensors or kind_of(given) or kind_of(first)
+        columns = {name: as_lists(value) for name, value in columns.items()}
+        ids = columns["input_ids"]
+        is_one = not ids or not isinstance(ids[0], list)
+        if is_one:
+            columns = {name: [value] for name, value in columns.items()}
+        rows = columns["input_ids"]
+        if return_attention_mask is not False:
+            columns.setdefault("attention_mask", [[1] * len(row) for row in rows])
+        longest = max_length
+        if longest is None and self.model_max_length < _UNLIMITED:
+            longest = self.model_max_length
+        lengths = [len(row) for row in rows]
+        target = target_length(lengths, padded_to(padding), longest, pad_to_multiple_of)
+        side = padding_side or self.padding_side
+        for name, fill in (*_FILLED.items(), ("input_ids", self.pad_token_id)):
+            if name in columns and target is not None:
+                columns[name] = [
+                    filled(row, target, fill, side) for row in columns[name]
+                ]
+        if is_one and kind is None:
+            columns = {name: value[0] for name, value in columns.items()}
+        return BatchEncoding(columns).convert_to_tensors(kind)
 
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides which ids a text gets (SHA-256, in hex)."""
-        elsewhere = ("model_max_length", "clean_up_tokenization_spaces")
-        settings = {k: v for k, v in self.settings.items() if k not in elsewhere}
-        content = [sorted(settings.items()), sorted(self.vocab.items())]
+        content = [sorted(deciding(self.settings).items()), sorted(self.vocab.items())]
         return hashlib.sha256(json.dumps(content).encode("utf8")).hexdigest()
 
     def normalize(self, text: str) -> str:
@@ -259,52 +485,50 @@ class ElectraTokenizer:
 
     def tokenize(self, text: str) -> list[str]:
         """The pieces of a text, as strings."""
-        tokens: list[str] = self.backend.encode(text, add_special_tokens=False).tokens
+        self._check_takes_text()
+        tokens: list[str] = self._encode([text])[0].tokens
         return tokens
 
-    def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
-        """Ids of pieces; that of the unknown piece for those that are none."""
-        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """Pieces of ids.
-
-        Raises:
-            ValueError: If the vocabulary has no such id.
-        """
-        tokens = [self.backend.id_to_token(int(number)) for number in ids]
-        if None in tokens:
-            bad = list(ids)[tokens.index(None)]
-            raise ValueError(Errors.SE102(id=bad, size=self.vocab_size))
-        return tokens
-
-    @cached_property
-    def strings(self) -> NDArray[np.object_]:
-        """The piece of each id, "" where there is none, object [vocab_size].
-
-        ``tokenizer.strings[ids]`` converts arrays of any shape at once.
-        """
-        strings = np.full(self.vocab_size, "", dtype=object)
-        strings[list(self.vocab.values())] = list(self.vocab)
-        return strings
-
-    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        ids: int | Iterable[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
         """Text of pieces: continuations joined, words with a blank between them.
 
         Args:
             ids: Piece ids.
             skip_special_tokens: Whether to leave out the special pieces.
+            clean_up_tokenization_spaces: Whether to remove the blanks before
+                punctuation; by default what the tokenizer's setting says.
         """
+        numbers = ids if isinstance(ids, Iterable) else [ids]
         text: str = self.backend.decode(
-            [int(number) for number in ids], skip_special_tokens=skip_special_tokens
+            [int(number) for number in numbers], skip_special_tokens=skip_special_tokens
         )
-        if self.settings["clean_up_tokenization_spaces"]:
+        clean = clean_up_tokenization_spaces
+        if self.settings["clean_up_tokenization_spaces"] if clean is None else clean:
             for apart, together in _JOINED:
                 text = text.replace(apart, together)
         return text
 
+    def batch_decode(
+        self,
+        sequences: Iterable[Iterable[int]],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """``decode`` of each of many."""
+        return [
+            self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
+            for ids in sequences
+        ]
+
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> ElectraTokenizer:
+    def from_pretrained(
+        cls, path: str | os.PathLike[str], **settings: Any
+    ) -> ElectraTokenizer:
         """Open a tokenizer directory, of Hugging Face's layout or ours.
 
         A vocab.txt alone is enough, and so is a tokenizer.json; what
@@ -313,25 +537,14 @@ class ElectraTokenizer:
 
         Args:
             path: The directory.
+            settings: Arguments of the class that go before what the files say.
 
         Raises:
             FileNotFoundError: If the directory has neither file.
-            ValueError: If it is another kind of tokenizer.
+            ValueError: If it is another kind of tokenizer, or a file is broken.
         """
-        folder = Path(path)
-        settings: dict[str, Any] = {}
-        if (folder / TOKENIZER).exists():
-            vocab, settings = _read_tokenizer_json(folder / TOKENIZER)
-        elif (folder / VOCAB).exists():
-            lines = (folder / VOCAB).read_text(encoding="utf8").splitlines()
-            vocab = {token: number for number, token in enumerate(lines)}
-        else:
-            raise FileNotFoundError(Errors.SE103(path=folder))
-        for name in (SPECIAL_TOKENS_MAP, SETTINGS):
-            if (folder / name).exists():
-                values = json.loads((folder / name).read_text(encoding="utf8"))
-                settings.update(_known_settings(values))
-        return cls(vocab, **settings)
+        vocab, values = read_folder(Path(path), settings)
+        return cls(vocab, **values)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Write vocab.txt, tokenizer.json and tokenizer_config.json.
@@ -339,20 +552,11 @@ class ElectraTokenizer:
         Args:
             path: A directory, made where it is missing.
         """
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        tokens = {number: token for token, number in self.vocab.items()}
-        # A line is an id, so a gap between ids needs a line as well.
-        lines = [tokens.get(n, f"[unused{n}]") for n in range(self.vocab_size)]
-        (folder / VOCAB).write_text("\n".join(lines) + "\n", encoding="utf8")
-        (folder / TOKENIZER).write_text(self.backend.to_str(), encoding="utf8")
-        settings = {**self.settings, "tokenizer_class": "ElectraTokenizer"}
-        text = json.dumps(settings, indent=2, ensure_ascii=False)
-        (folder / SETTINGS).write_text(text + "\n", encoding="utf8")
+        write_folder(Path(path), self.pieces, self.vocab, self.settings, self.backend)
 
     def to_bytes(self) -> bytes:
         """Settings and vocabulary, as JSON."""
-        content = {"settings": self.settings, "vocab": self.vocab}
+        content = {"settings": self.settings, "vocab": self.pieces}
         return json.dumps(content, ensure_ascii=False).encode("utf8")
 
     @classmethod
@@ -366,91 +570,25 @@ class ElectraTokenizer:
         return (ElectraTokenizer.from_bytes, (self.to_bytes(),))
 
 
-def _backend(vocab: dict[str, int], settings: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of the library that does what the settings say."""
-    backend = Tokenizer(
-        WordPiece(
-            vocab,
-            unk_token=settings["unk_token"],
-            continuing_subword_prefix=settings["wordpieces_prefix"],
-            max_input_chars_per_word=LONGEST_WORD,
-        )
-    )
-    if settings["do_basic_tokenize"]:
-        backend.normalizer = BertNormalizer(
-            clean_text=settings["clean_text"],
-            handle_chinese_chars=settings["tokenize_chinese_chars"],
-            strip_accents=settings["strip_accents"],
-            lowercase=settings["do_lower_case"],
-        )
-        backend.pre_tokenizer = BertPreTokenizer()
-    else:
-        backend.pre_tokenizer = WhitespaceSplit()
-    backend.add_special_tokens(
-        [AddedToken(settings[name], special=True) for name in SPECIAL_TOKENS]
-    )
-    backend.add_tokens(
-        [
-            AddedToken(token, single_word=True, normalized=False)
-            for token in settings["never_split"] or ()
-        ]
-    )
-    cls, sep = settings["cls_token"], settings["sep_token"]
-    backend.post_processor = TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
-    )
-    backend.decoder = decoders.WordPiece(
-        prefix=settings["wordpieces_prefix"],
-        cleanup=settings["clean_up_tokenization_spaces"],
-    )
-    return backend
+def _unfit(texts: Sequence[Any], error: TypeError) -> Exception:
+    """The error for the first of some texts that the library can't take."""
+    for text in texts:
+        for part in [text] if isinstance(text, str) else text:
+            if not isinstance(part, str):
+                kind, value = type(part).__name__, repr(part)[:60]
+                return ValueError(
+                    Errors.SE137(wanted="a string", kind=kind, value=value)
+                )
+            if any("\ud800" <= character <= "\udfff" for character in part):
+                return ValueError(Errors.SE147(text=ascii(part[:60])))
+    return error
 
 
-def _read_tokenizer_json(file: Path) -> tuple[dict[str, int], dict[str, Any]]:
-    """Vocabulary and settings of a tokenizer.json."""
-    content = json.loads(file.read_text(encoding="utf8"))
-    model = content["model"]
-    if model.get("type", "WordPiece") != "WordPiece":
-        raise ValueError(Errors.SE104(file=file, kind=model.get("type")))
-    vocab = dict(model["vocab"])
-    for added in content.get("added_tokens", ()):
-        vocab.setdefault(added["content"], added["id"])
-    settings: dict[str, Any] = {
-        "unk_token": model["unk_token"],
-        "wordpieces_prefix": model["continuing_subword_prefix"],
-    }
-    normalizer = content.get("normalizer") or {}
-    for theirs, ours in (
-        ("lowercase", "do_lower_case"),
-        ("strip_accents", "strip_accents"),
-        ("handle_chinese_chars", "tokenize_chinese_chars"),
-        ("clean_text", "clean_text"),
-    ):
-        if theirs in normalizer:
-            settings[ours] = normalizer[theirs]
-    return vocab, settings
-
-
-def _known_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings of a JSON file that the class takes."""
-    flags = (
-        "do_lower_case",
-        "do_basic_tokenize",
-        "never_split",
-        "tokenize_chinese_chars",
-        "strip_accents",
-        "clean_text",
-        "wordpieces_prefix",
-        "clean_up_tokenization_spaces",
-        "model_max_length",
-    )
-    known = {name: values[name] for name in flags if name in values}
-    for name in SPECIAL_TOKENS:
-        token = values.get(name)
-        # A special token may be written with its options, as an object.
-        content = token.get("content") if isinstance(token, dict) else token
-        if content is not None:
-            known[name] = content
-    return known
+def _columns(
+    inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """One mapping of columns, of a mapping or of a list of rows."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    names = list(inputs[0]) if inputs else []
+    return {name: [row[name] for row in inputs] for name in names}
