@@ -52,7 +52,9 @@ def _backend(
         )
     )
     _cut_words(backend, settings)
-    flags = {token["content"]: _flags(token) for token in added}
+    flags = {
+        token["content"]: {name: token[name] for name in ADDED_FLAGS} for token in added
+    }
     names = [settings[name] for name in SPECIAL_TOKENS]
     backend.add_special_tokens(
         [AddedToken(name, **{**flags.get(name, {}), "special": True}) for name in names]
@@ -83,10 +85,6 @@ def _backend(
         cleanup=settings["clean_up_tokenization_spaces"],
     )
     return backend
-
-
-def _flags(token: Mapping[str, Any]) -> dict[str, bool]:
-    return {name: bool(token[name]) for name in ADDED_FLAGS if name in token}
 
 
 def _cut_words(backend: Tokenizer, settings: Mapping[str, Any]) -> None:

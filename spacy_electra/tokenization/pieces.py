@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Errors
-from .settings import SPECIAL_TOKENS
+from .settings import ADDED_FLAGS, SPECIAL_TOKENS
 
 # No vocabulary is near it; a larger id would only take memory.
 LARGEST_ID = 10_000_000
@@ -73,8 +73,21 @@ def place_added(
     missing = [name for name in names if name not in vocab]
     if missing:
         raise ValueError(Errors.SE100(where=where, missing=", ".join(missing)))
-    kept = [t for t in added if not (_is_usual(t, names) and t["content"] in pieces)]
+    kept = [
+        _with_flags(token)
+        for token in sorted(added, key=lambda token: token["id"])
+        if not (_is_usual(token, names) and token["content"] in pieces)
+    ]
     return vocab, {**settings, "added_tokens": kept or None}
+
+
+def _with_flags(token: Mapping[str, Any]) -> dict[str, Any]:
+    """A token with all of its flags, those that the library would give it."""
+    special = bool(token.get("special"))
+    usual = {name: False for name in ADDED_FLAGS}
+    usual.update(normalized=not special, special=special)
+    flags = {name: bool(token.get(name, value)) for name, value in usual.items()}
+    return {"id": token["id"], "content": token["content"], **flags}
 
 
 def _check_taken(

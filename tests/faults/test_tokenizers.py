@@ -62,7 +62,8 @@ def test_windows_ends_of_lines_and_mark_at_the_beginning_are_taken_off(tmp_path)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))
 def test_vocabulary_comes_back_as_it_was_written(tmp_path_factory, tokens):
     tokens = [t for t in tokens if "\n" not in t and (t == "\r" or t[-1:] != "\r")]
-    vocab = {token: number for number, token in enumerate([*SPECIALS, *tokens])}
+    tokens = dict.fromkeys([*SPECIALS, *tokens])
+    vocab = {token: number for number, token in enumerate(tokens)}
     file = tmp_path_factory.mktemp("vocab") / "vocab.txt"
     file.write_bytes(vocab_text(vocab).encode("utf8"))
     assert read_vocab(file) == list(vocab)
@@ -86,6 +87,8 @@ ADDED = [
     {"content": "Covid", "normalized": True},
     {"content": "MIXED case", "normalized": False, "lstrip": True},
 ]
+# As Transformers writes a special token with flags.
+MASK = {"__type": "AddedToken", "content": "[MASK]", "lstrip": True}
 ADDED_TEXT = (
     "The <e1>cat</e1>, newtown newtowns NEWTOWN, covidcat Covid COVID mixed case "
     "and  MIXED case! [MASK]s [PAD]"
@@ -101,7 +104,8 @@ def assert_as_transformers(ours, folder, text=ADDED_TEXT):
     assert ours.decode(ids, True) == theirs.decode(
         ids, True, clean_up_tokenization_spaces=True
     )
-    assert ours.all_special_ids == sorted(theirs.all_special_ids)
+    # Theirs leaves out special tokens that have no name.
+    assert set(theirs.all_special_ids) <= set(ours.all_special_ids)
     assert len(ours) == len(theirs)
 
 
@@ -146,7 +150,7 @@ def test_added_tokens_of_transformers_stay_whole(tmp_path):
                 }
             }
         },
-        {"tokenizer_config": {"mask_token": {"content": "[MASK]", "lstrip": True}}},
+        {"tokenizer_config": {"mask_token": MASK}},
         {"special_tokens_map": {"mask_token": {"content": "[MASK]", "rstrip": True}}},
     ],
     ids=lambda files: "+".join(files),
