@@ -34,8 +34,10 @@ FOREIGN = {
     "pipeline": {"transformers", "spacy_transformers"},
 }
 # The only files that know a library which is foreign to the rest of their part:
-# the adapter to spacy-transformers, and the reader of .spacy files.
+# the adapter to spacy-transformers, the reader of .spacy files, and what makes tensors
+# of lists where a tokenizer is asked for them.
 ADAPTERS = {
+    "tokenization/tensors.py": "torch",
     "layers/adapter.py": "spacy_transformers",
     "pretraining/corpus/documents.py": "spacy",
 }

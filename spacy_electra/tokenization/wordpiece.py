@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Errors, Warnings
+from ..source import resolve_source
 from .backend import make_backend
 from .batching import (
     Cut,
@@ -32,7 +33,7 @@ from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
 from .inputs import Inputs, Text, read_inputs
 from .lookup import Lookup
 from .pieces import place_added
-from .settings import LONGEST_WORD, SPECIAL_TOKENS, checked, deciding
+from .settings import DEFAULTS, LONGEST_WORD, SPECIAL_TOKENS, checked, deciding
 from .tensors import as_lists, kind_of
 
 __all__ = [
@@ -527,23 +528,35 @@ class ElectraTokenizer(Lookup):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | os.PathLike[str], **settings: Any
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        **settings: Any,
     ) -> ElectraTokenizer:
-        """Open a tokenizer directory, of Hugging Face's layout or ours.
+        """Open the tokenizer of a checkpoint, of Hugging Face's layout or ours.
 
         A vocab.txt alone is enough, and so is a tokenizer.json; what
         tokenizer_config.json says goes before what tokenizer.json says. Any padding or
         truncation that a tokenizer.json asks for is dropped.
 
         Args:
-            path: The directory.
+            source: A directory, the name of a bundled checkpoint, or an id on the
+                Hugging Face hub.
+            revision: Branch, tag or commit on the hub.
             settings: Arguments of the class that go before what the files say.
 
         Raises:
-            FileNotFoundError: If the directory has neither file.
+            FileNotFoundError: If the source is nowhere, or has no such file.
             ValueError: If it is another kind of tokenizer, or a file is broken.
         """
-        vocab, values = read_folder(Path(path), settings)
+        unknown = sorted(set(settings) - set(DEFAULTS))
+        if unknown:
+            choices = ", ".join(DEFAULTS)
+            raise ValueError(
+                Errors.SE002(name="setting", value=unknown[0], choices=choices)
+            )
+        vocab, values = read_folder(resolve_source(source, revision), settings)
         return cls(vocab, **values)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:

@@ -187,8 +187,37 @@ def test_other_tokenizers_are_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE"}}))
     with pytest.raises(ValueError, match="BPE"):
         ElectraTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"vocab\.txt"):
+        ElectraTokenizer.from_pretrained(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="neither a directory"):
         ElectraTokenizer.from_pretrained(tmp_path / "nowhere")
+
+
+def test_names_of_bundled_checkpoints_open(tokenizer):
+    for name in ("en_tiny", "en_tiny/generator"):
+        assert ElectraTokenizer.from_pretrained(name).vocab == tokenizer.vocab
+
+
+def test_id_on_the_hub_opens_at_a_revision(tokenizer, folder, monkeypatch):
+    asked = []
+
+    def snapshot_download(name, revision=None, **options):
+        asked.append((name, revision))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    for name, revision in (("owner/name", "v2"), ("owner/name@v3", None)):
+        again = ElectraTokenizer.from_pretrained(name, revision=revision)
+        assert again.vocab == tokenizer.vocab
+    assert asked == [("owner/name", "v2"), ("owner/name", "v3")]
+
+
+def test_settings_go_before_the_files(folder):
+    cased = ElectraTokenizer.from_pretrained(folder, do_lower_case=False)
+    assert cased.tokenize("The")[0] != "the"
+    with pytest.raises(ValueError, match="do_lowercase"):
+        ElectraTokenizer.from_pretrained(folder, do_lowercase=False)
 
 
 def test_ids_and_tokens(tokenizer):
