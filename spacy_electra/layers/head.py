@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from operator import attrgetter
 from typing import Any, cast
 
@@ -246,27 +245,28 @@ def _forward(
     encoder, units = model.encoder, model.kind.units
     learns, shared = encoder.is_updated, model.shared_weights()
     encoded, backprop_encoder = encoder(texts, is_train)
-    pieces = encoded.pieces
-    rows = encoded.cls_states if units.reads_cls else encoded.states
-    states = xp2torch(rows, requires_grad=is_train, device=shim.device)
+    states, cls_states = (
+        xp2torch(rows, requires_grad=is_train, device=shim.device)
+        for rows in (encoded.states, encoded.cls_states)
+    )
 
     def compute(head: nn.Module) -> Tensor:
-        return units.outputs(head(units.inputs(states, pieces)), pieces)
+        rows = units.inputs(states, cls_states, encoded)
+        return units.outputs(head(rows), encoded)
 
     run = shim.ready(is_train, encoder.shim.precision)
     outputs, backprop_head = run(compute)
-    flat: Any = torch2xp(outputs.detach())
-    ends = [0, *accumulate(units.sizes(encoded))]
-    parts = [flat[start:end] for start, end in pairwise(ends)]
+    results = units.results(torch2xp(outputs.detach()), encoded)
 
     def backprop(gradients: list[Any]) -> Any:
         parts = [xp2torch(part, device=outputs.device) for part in gradients]
         gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
         with nullcontext() if learns else _unchanged(shared):
             backprop_head(gradient)
-        own = None if states.grad is None else torch2xp(states.grad)
-        if units.reads_cls:
-            return backprop_encoder(encoded.gradient(cls_states=cast(Floats2d, own)))
-        return backprop_encoder(encoded.gradient(states=cast(Floats2d, own)))
+        own, of_cls = (
+            None if rows.grad is None else cast(Floats2d, torch2xp(rows.grad))
+            for rows in (states, cls_states)
+        )
+        return backprop_encoder(encoded.gradient(own, of_cls))
 
-    return parts, backprop
+    return results, backprop

@@ -7,7 +7,9 @@ work on tensors, so that gradients need no code of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,48 +22,62 @@ from .types import PieceStates
 
 
 class Units(Protocol):
-    """A way from pieces to units.
+    """A way from pieces to units."""
 
-    Attributes:
-        reads_cls: Whether the head looks at the [CLS] of each window; otherwise at
-            pieces.
-    """
-
-    reads_cls: bool
-
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """The rows that the head gets, float [R, H].
 
         Args:
-            states: One row per piece of all texts, float [N, H]; or per window.
-            pieces: Of each text.
+            states: Those of ``encoded``, as a tensor.
+            cls_states: Likewise.
+            encoded: What the encoder gave.
         """
         ...
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """One row per unit of all texts, float [U, ...].
 
         Args:
             logits: What the head gave for its rows, float [R, ...].
-            pieces: Of each text.
+            encoded: What the encoder gave.
         """
         ...
 
-    def sizes(self, encoded: PieceStates) -> Sequence[int]:
-        """How many units each text has; they add up to U."""
+    def results(self, outputs: Any, encoded: PieceStates) -> list[Any]:
+        """What the model gives for each text.
+
+        Args:
+            outputs: One row per unit of all texts, as an array.
+            encoded: What the encoder gave.
+        """
         ...
 
 
-class EveryPiece:
+class _Arrays:
+    """One array per text."""
+
+    def sizes(self, encoded: PieceStates) -> Sequence[int]:
+        """How many units each text has."""
+        raise NotImplementedError
+
+    def results(self, outputs: Any, encoded: PieceStates) -> list[Any]:
+        """The rows of each text."""
+        ends = [0, *accumulate(self.sizes(encoded))]
+        return [outputs[start:end] for start, end in pairwise(ends)]
+
+
+class EveryPiece(_Arrays):
     """One output per piece."""
 
-    reads_cls = False
-
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """All pieces."""
         return states
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """What the head gave."""
         return logits
 
@@ -70,16 +86,16 @@ class EveryPiece:
         return [len(part) for part in encoded.pieces]
 
 
-class WindowCls:
+class WindowCls(_Arrays):
     """One output per window, from its [CLS]."""
 
-    reads_cls = True
-
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """All windows."""
-        return states
+        return cls_states
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """What the head gave."""
         return logits
 
@@ -88,9 +104,71 @@ class WindowCls:
         return [int(count) for count in encoded.windows_per_doc]
 
 
-class _PerToken:
-    reads_cls = False
+@dataclass(frozen=True)
+class PlaceOutputs:
+    """What a head gave for the places of one text.
 
+    Args:
+        values: For each window, in order, one row of its [CLS] and one of each piece
+            that has its state from there, float [W + n, ...].
+        window_sizes: Rows of each window, int64 [W].
+        pieces: Of the text, n.
+    """
+
+    values: Any
+    window_sizes: Integers
+    pieces: Pieces
+
+    @property
+    def cls_rows(self) -> Integers:
+        """Row of each window's [CLS], int64 [W]."""
+        return np.cumsum(self.window_sizes) - self.window_sizes
+
+    @property
+    def piece_rows(self) -> Integers:
+        """Row of each piece, int64 [n]."""
+        return np.delete(np.arange(self.window_sizes.sum()), self.cls_rows)
+
+
+class EveryPlace:
+    """One output per place where an answer may begin: every piece, and every [CLS]."""
+
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
+        """Each window's [CLS], and after it the pieces that are read there."""
+        sizes = _window_sizes(encoded)
+        # Before the pieces of each window stands its [CLS].
+        places = np.arange(len(states)) + len(cls_states)
+        before = np.cumsum(sizes - 1) - (sizes - 1)
+        rows = np.insert(places, before, np.arange(len(cls_states)))
+        both = torch.cat([cls_states, states])
+        return both.index_select(0, _tensor(rows, states))
+
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
+        """What the head gave."""
+        return logits
+
+    def results(self, outputs: Any, encoded: PieceStates) -> list[PlaceOutputs]:
+        """The places of each text."""
+        sizes = _window_sizes(encoded)
+        found = []
+        window = row = 0
+        for count, pieces in zip(encoded.windows_per_doc, encoded.pieces, strict=True):
+            own = sizes[window : window + int(count)]
+            values = outputs[row : row + int(own.sum())]
+            found.append(PlaceOutputs(values, own, pieces))
+            window, row = window + len(own), row + len(values)
+        return found
+
+
+def _window_sizes(encoded: PieceStates) -> Integers:
+    """Rows of each window: its [CLS], and the pieces that are read there."""
+    assert encoded.pieces_per_window is not None
+    return np.asarray(encoded.pieces_per_window, dtype=np.int64) + 1
+
+
+class _PerToken(_Arrays):
     def sizes(self, encoded: PieceStates) -> Sequence[int]:
         """Tokens of each text."""
         return [len(part.alignment.lengths) for part in encoded.pieces]
@@ -102,46 +180,52 @@ class LargestPiece(_PerToken):
     The head gives one number per piece.
     """
 
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """All pieces."""
         return states
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """The largest per token, float [U]."""
         values = logits.detach().cpu().numpy()
-        _, rows = max_over_pieces(values, pieces, empty=-np.inf)
+        _, rows = max_over_pieces(values, encoded.pieces, empty=-np.inf)
         return _in_places(logits[_tensor(rows[rows >= 0], logits)], rows >= 0, -np.inf)
 
 
 class FirstPiece(_PerToken):
     """One output per token, from its first piece; zeros for a token without any."""
 
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """The first piece of each token that has one."""
-        rows, lengths = rows_of_tokens(pieces)
+        rows, lengths = rows_of_tokens(encoded.pieces)
         first = (lengths.cumsum() - lengths)[lengths > 0]
         return states.index_select(0, _tensor(rows[first], states))
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """What the head gave, and zeros between."""
-        return _in_places(logits, rows_of_tokens(pieces)[1] > 0)
+        return _in_places(logits, rows_of_tokens(encoded.pieces)[1] > 0)
 
 
 class MeanPiece(_PerToken):
     """One output per token, from the mean of its pieces; zeros without any."""
 
-    def inputs(self, states: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def inputs(
+        self, states: Tensor, cls_states: Tensor, encoded: PieceStates
+    ) -> Tensor:
         """The mean of each token that has a piece."""
-        rows, lengths = rows_of_tokens(pieces)
+        rows, lengths = rows_of_tokens(encoded.pieces)
         counts = lengths[lengths > 0]
         token = _tensor(np.repeat(np.arange(len(counts)), counts), states)
         sums = states.new_zeros((len(counts), states.shape[1]))
         sums = sums.index_add(0, token, states.index_select(0, _tensor(rows, states)))
         return sums / _tensor(counts, states)[:, None]
 
-    def outputs(self, logits: Tensor, pieces: Sequence[Pieces]) -> Tensor:
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """What the head gave, and zeros between."""
-        return _in_places(logits, rows_of_tokens(pieces)[1] > 0)
+        return _in_places(logits, rows_of_tokens(encoded.pieces)[1] > 0)
 
 
 def _tensor(values: Integers, like: Tensor) -> Tensor:
@@ -157,4 +241,4 @@ def _in_places(rows: Tensor, filled: NDArray[np.bool_], empty: float = 0.0) -> T
 
 
 LARGEST_PIECE, FIRST_PIECE, MEAN = LargestPiece(), FirstPiece(), MeanPiece()
-WINDOW_CLS, EVERY_PIECE = WindowCls(), EveryPiece()
+WINDOW_CLS, EVERY_PIECE, EVERY_PLACE = WindowCls(), EveryPiece(), EveryPlace()

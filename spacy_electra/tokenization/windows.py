@@ -50,6 +50,9 @@ class Windows:
         windows_per_text: int64 [D]; an empty text has one window.
         piece_rows: For every piece of every text, in order, its row in the window that
             gives it the most context, int64 [N].
+        pieces_read: How many pieces have their row in each window, in the order of
+            ``cls_rows``, int64 [W]; they are neighbours, and the windows follow each
+            other.
     """
 
     input_ids: Integers
@@ -61,6 +64,7 @@ class Windows:
     sep_rows: Integers
     windows_per_text: Integers
     piece_rows: Integers
+    pieces_read: Integers
 
 
 def with_specials(ids: Integers, cls_id: int, sep_id: int) -> Integers:
@@ -159,6 +163,7 @@ def make_windows(
         sep_rows=heads + before + sizes,
         windows_per_text=per_text,
         piece_rows=np.arange(counts.sum()) + np.repeat(shifts, read),
+        pieces_read=read,
     )
 
 

@@ -12,6 +12,7 @@ from spacy_electra.layers.head import Head
 from spacy_electra.layers.types import TextPair
 from spacy_electra.layers.units import (
     EVERY_PIECE,
+    EVERY_PLACE,
     FIRST_PIECE,
     LARGEST_PIECE,
     MEAN,
@@ -343,3 +344,28 @@ def test_a_head_tied_to_a_frozen_component_leaves_no_gradient_there(save):
     words = electra.model.shim.network.embeddings.word_embeddings.weight
     assert head.shim.network.decoder.weight is words and words.grad is None
     assert head.shim.network.dense.weight.grad is not None
+
+
+def test_every_place_is_a_window_after_the_other(save, nlp, tokenizer):
+    source = save(Classifier)
+    model = head_of(Classifier, EVERY_PLACE, source)
+    docs = [nlp.make_doc(text) for text in ("the " * 120, "", "a chef")]
+    texts = [TextPair(doc, before="who?") for doc in docs]
+    found, backprop = model.begin_update(texts)
+    (windows,) = head_of(Classifier, WINDOW_CLS, source).predict(texts[:1])
+    (pieces,) = head_of(Classifier, EVERY_PIECE, source).predict(texts[:1])
+    long, empty, short = found
+    assert len(long.window_sizes) == 3 and len(long.pieces) == 120
+    np.testing.assert_allclose(long.values[long.cls_rows], windows, atol=1e-5)
+    np.testing.assert_allclose(long.values[long.piece_rows], pieces, atol=1e-5)
+    # Each piece comes after the [CLS] of the window that its state is from.
+    room = 64 - 3 - len(tokenizer.encode_ids(["who?"])[0])
+    middles = np.arange(3) * room + (room - 1) / 2
+    nearest = np.abs(np.arange(120)[:, None] - middles).argmin(1)
+    np.testing.assert_array_equal(long.window_sizes, np.bincount(nearest) + 1)
+    assert empty.values.shape == (1, 3) and len(empty.piece_rows) == 0
+    assert short.values.shape == (1 + len(short.pieces), 3)
+    backprop([np.ones_like(part.values) for part in found])
+    places = 120 + 3 + 1 + 1 + len(short.pieces)
+    assert model.shim.network.classifier.bias.grad.tolist() == [places] * 3
+    assert model.predict([]) == []
