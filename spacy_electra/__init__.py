@@ -10,8 +10,13 @@ from typing import Any
 
 _HOMES = {
     "ElectraConfig": "models",
+    "ElectraForCausalLM": "models",
     "ElectraForMaskedLM": "models",
+    "ElectraForMultipleChoice": "models",
     "ElectraForPreTraining": "models",
+    "ElectraForQuestionAnswering": "models",
+    "ElectraForSequenceClassification": "models",
+    "ElectraForTokenClassification": "models",
     "ElectraModel": "models",
     "ElectraTokenizer": "tokenization",
     "token_vectors": "pipeline.token_vectors",

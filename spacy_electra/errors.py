@@ -146,6 +146,23 @@ class Errors(_Message):
         "The embeddings given are {found} wide, but the model's are {expected} wide "
         "(embedding_size). Give some of that width."
     )
+    SE018 = (
+        'There is no summary_type {value!r}; "attn" is not implemented in '
+        "Transformers either. Choose one of: {choices}."
+    )
+    SE019 = (
+        "With summary_proj_to_labels the summary is {found} wide, but the head for "
+        "multiple choice needs hidden_size={expected}. Set it to false, or as many "
+        "labels."
+    )
+    SE020 = (
+        "Multiple choice takes input_ids of the shape [B, C, S], sequences of S pieces "
+        "for C choices each, or inputs_embeds [B, C, S, E], but got {shape}."
+    )
+    SE021 = (
+        "A prompt must have a piece at least, for instance [CLS], but the prompts have "
+        "{lengths}."
+    )
 
     # Tokenization: SE100 to SE199
     SE100 = (

@@ -52,7 +52,13 @@ _PROBABILITIES = (
 )
 _BOOLEANS = ("summary_use_proj", "use_cache", "is_decoder", "add_cross_attention")
 # Fields for which null is a value of its own; elsewhere it means the default.
-_NULLABLE = ("pad_token_id", "classifier_dropout", "num_labels", "id2label")
+_NULLABLE = (
+    "pad_token_id",
+    "summary_activation",
+    "classifier_dropout",
+    "num_labels",
+    "id2label",
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class ElectraConfig:
         layer_norm_eps: Epsilon of every layer norm.
         summary_type: How a sequence becomes one vector (multiple choice).
         summary_use_proj: Whether a projection follows that summary.
-        summary_activation: Activation behind that projection.
+        summary_activation: Activation after that projection; None for none.
         summary_last_dropout: Dropout behind that activation.
         pad_token_id: Id of the padding piece, whose embedding starts at zero.
         position_embedding_type: "absolute", "relative_key" or "relative_key_query".
@@ -117,7 +123,7 @@ class ElectraConfig:
     layer_norm_eps: float = 1e-12
     summary_type: str = "first"
     summary_use_proj: bool = True
-    summary_activation: str = "gelu"
+    summary_activation: str | None = "gelu"
     summary_last_dropout: float = 0.1
     pad_token_id: int | None = 0
     position_embedding_type: str = "absolute"
@@ -251,6 +257,13 @@ class ElectraConfig:
     def head_width(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout of a classification head."""
+        if self.classifier_dropout is None:
+            return self.hidden_dropout_prob
+        return self.classifier_dropout
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> ElectraConfig:

@@ -49,11 +49,35 @@ class HeadOutput(ModelOutput):
     Args:
         loss: float scalar, where labels were given.
         logits: The head's scores; each class says their shape.
+        past_key_values: As in ``EncoderOutput``.
+        hidden_states: As in ``EncoderOutput``.
+        attentions: As in ``EncoderOutput``.
+        cross_attentions: As in ``EncoderOutput``.
+    """
+
+    loss: Tensor | None
+    logits: Tensor
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class QuestionAnsweringOutput(ModelOutput):
+    """Where an answer begins and ends.
+
+    Args:
+        loss: float scalar, where positions were given.
+        start_logits: For each piece, whether the answer begins with it, float32
+            [B, S]; at padding the least number there is.
+        end_logits: Likewise, whether it ends with it.
         hidden_states: As in ``EncoderOutput``.
         attentions: As in ``EncoderOutput``.
     """
 
     loss: Tensor | None
-    logits: Tensor
+    start_logits: Tensor
+    end_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

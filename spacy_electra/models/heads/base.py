@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ElectraConfig
 from ..electra import ElectraModel
-from ..outputs import HeadOutput
+from ..outputs import EncoderOutput, HeadOutput
 from ..packing import PackedBatch
 from ..pretrained import PretrainedModel
 
@@ -47,9 +48,8 @@ class HeadModel(PretrainedModel):
             What the head gives for these rows, float32 [M, ...].
         """
         hidden = self.electra.forward_packed(batch).last_hidden_state
-        if rows is None and self.per_sequence:
-            rows = batch.first_rows
-        logits: Tensor = self.head(hidden if rows is None else hidden[rows])
+        units = self.packed_units(hidden, batch) if rows is None else hidden[rows]
+        logits: Tensor = self.head(units)
         return logits
 
     def forward(
@@ -84,12 +84,35 @@ class HeadModel(PretrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        hidden = encoded.last_hidden_state
-        logits = self.head(hidden[:, 0] if self.per_sequence else hidden)
+        return self.output(encoded, attention_mask, labels)
+
+    def output(
+        self,
+        encoded: EncoderOutput,
+        attention_mask: Tensor | None,
+        labels: Tensor | None,
+    ) -> HeadOutput:
+        """Logits of an encoded batch, and the loss where there are labels."""
+        logits = self.head(self.units(encoded.last_hidden_state, attention_mask))
         loss = None
         if labels is not None:
             loss = self.loss(logits, labels, attention_mask)
-        return HeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return HeadOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=encoded.past_key_values,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+            cross_attentions=encoded.cross_attentions,
+        )
+
+    def units(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """What the head looks at, of a padded batch: float [B, S, H], or [B, H]."""
+        return hidden[:, 0] if self.per_sequence else hidden
+
+    def packed_units(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """What the head looks at, of a packed batch: float [T, H], or [B, H]."""
+        return hidden[batch.first_rows] if self.per_sequence else hidden
 
     def loss(
         self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
@@ -102,3 +125,15 @@ class HeadModel(PretrainedModel):
             attention_mask: As ``forward`` takes it.
         """
         raise NotImplementedError
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the labels that count; 0 where none does, which torch calls NaN.
+
+    Args:
+        logits: float [n, classes].
+        labels: Numbers of classes, [n]; ``IGNORED`` where there is none.
+    """
+    labels = labels.long()
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)

@@ -12,7 +12,7 @@ from ..config import ElectraConfig
 from ..electra import ElectraModel
 from ..initialization import initialize_weights
 from ..norm import LayerNorm
-from .base import IGNORED, HeadModel
+from .base import IGNORED, HeadModel, mean_cross_entropy
 
 
 class MaskedLMHead(nn.Module):
@@ -71,6 +71,4 @@ class ElectraForMaskedLM(HeadModel):
         """Float scalar; see the class."""
         if attention_mask is not None and attention_mask.dim() == 2:
             labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
-        return F.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-        )
+        return mean_cross_entropy(logits.flatten(0, 1), labels.flatten())

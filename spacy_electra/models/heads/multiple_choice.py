@@ -1,0 +1,105 @@
+"""Which of some continuations of a text is the right one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import Errors
+from ..config import ElectraConfig
+from ..initialization import initialize_weights
+from ..outputs import HeadOutput
+from ..packing import PackedBatch
+from ..summary import SequenceSummary
+from .base import HeadModel, mean_cross_entropy
+
+
+class MultipleChoiceHead(nn.Module):
+    """A summary of the sequence and one linear layer."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.summary = SequenceSummary(config)
+        if self.summary.width != config.hidden_size:
+            raise ValueError(
+                Errors.SE019(found=self.summary.width, expected=config.hidden_size)
+            )
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        initialize_weights(self, config)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Float [..., H] -> float32 [...]."""
+        logits: Tensor = self.classifier(self.summary(hidden)).squeeze(-1)
+        return logits.float()
+
+
+class ElectraForMultipleChoice(HeadModel):
+    """The encoder with a score for each of C choices: the text with one behind it.
+
+    Inputs are [B, C, S], logits float32 [B, C]; packed, the choices are sequences and
+    the logits [B]. Labels are the number of the right choice, int64 [B]; the loss is
+    the mean cross-entropy. A choice without a piece, where a question has fewer of
+    them, has the least logit there is; in Transformers it has some probability.
+    """
+
+    head_class = MultipleChoiceHead
+    head: MultipleChoiceHead
+    per_sequence = True
+    hugging_face_names = (
+        ("sequence_summary.summary.", "head.summary.projection."),
+        ("classifier.weight", "head.classifier.weight"),
+        ("classifier.bias", "head.classifier.bias"),
+    )
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: bool,
+    ) -> HeadOutput:
+        """As ``HeadModel.forward``, with an axis for the choices after the first."""
+        given = inputs_embeds if input_ids is None else input_ids
+        if given is not None and given.dim() != (3 if given is input_ids else 4):
+            raise ValueError(Errors.SE020(shape=tuple(given.shape)))
+        output = super().forward(
+            _flat(input_ids),
+            _flat(attention_mask),
+            _flat(token_type_ids),
+            _flat(position_ids),
+            head_mask,
+            _flat(inputs_embeds),
+            **options,
+        )
+        assert given is not None
+        logits = output.logits.view(given.shape[:2])
+        if attention_mask is not None:
+            empty = ~attention_mask.bool().flatten(2).any(-1)
+            logits = logits.masked_fill(empty, torch.finfo(logits.dtype).min)
+        loss = None if labels is None else self.loss(logits, labels, None)
+        return replace(output, loss=loss, logits=logits)
+
+    def units(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """The summary's choice of states, float [B C, H]."""
+        return self.head.summary.pick(hidden, attention_mask)
+
+    def packed_units(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Likewise, float [B, H]."""
+        return self.head.summary.pick_packed(hidden, batch.lengths)
+
+    def loss(
+        self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
+    ) -> Tensor:
+        """Float scalar; see the class."""
+        return mean_cross_entropy(logits, labels.flatten())
+
+
+def _flat(part: Tensor | None) -> Tensor | None:
+    """[B, C, ...] -> [B C, ...]."""
+    return None if part is None else part.flatten(0, 1)
