@@ -147,19 +147,14 @@ class Errors(_Message):
         "(embedding_size). Give some of that width."
     )
     SE018 = (
-        'There is no summary_type {value!r}; "attn" is not implemented in '
-        "Transformers either. Choose one of: {choices}."
-    )
-    SE019 = (
-        "With summary_proj_to_labels the summary is {found} wide, but the head for "
-        "multiple choice needs hidden_size={expected}. Set it to false, or as many "
-        "labels."
-    )
-    SE020 = (
         "Multiple choice takes input_ids of the shape [B, C, S], sequences of S pieces "
         "for C choices each, or inputs_embeds [B, C, S, E], but got {shape}."
     )
-    SE021 = (
+    SE019 = (
+        'There is no summary_type {value!r}; "attn" is not implemented in '
+        "Transformers either. Choose one of: {choices}."
+    )
+    SE020 = (
         "A prompt must have a piece at least, for instance [CLS], but the prompts have "
         "{lengths}."
     )

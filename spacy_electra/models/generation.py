@@ -145,7 +145,7 @@ def _left_padded(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Ten
     mask = attention_mask.bool().long()
     lengths = mask.sum(1)
     if not lengths.numel() or int(lengths.min()) == 0:
-        raise ValueError(Errors.SE021(lengths=lengths.tolist()))
+        raise ValueError(Errors.SE020(lengths=lengths.tolist()))
     order = mask.argsort(dim=1, stable=True)[:, -int(lengths.max()) :]
     return input_ids.gather(1, order), mask.gather(1, order)
 

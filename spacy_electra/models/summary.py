@@ -36,7 +36,7 @@ class SequenceSummary(nn.Module):
         super().__init__()
         if config.summary_type not in SUMMARY_TYPES:
             choices = ", ".join(SUMMARY_TYPES)
-            raise ValueError(Errors.SE018(value=config.summary_type, choices=choices))
+            raise ValueError(Errors.SE019(value=config.summary_type, choices=choices))
         activation = config.summary_activation or "linear"
         if activation not in ACTIVATIONS:
             name, choices = "summary_activation", ", ".join(ACTIVATIONS)

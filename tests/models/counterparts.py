@@ -1,7 +1,11 @@
 """A model of ours beside the same one of Transformers, and a batch for both."""
 
+from dataclasses import replace
+
 import torch
 import transformers
+
+from spacy_electra.models import ElectraForCausalLM, ElectraForMultipleChoice
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -9,6 +13,9 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 def pair(ours_class, config):
     """Both with the same random weights, in evaluation mode."""
     torch.manual_seed(0)
+    if ours_class is ElectraForCausalLM:
+        # In Transformers it must be said.
+        config = replace(config, is_decoder=True)
     their_config = transformers.ElectraConfig(**config.to_dict())
     their_config._attn_implementation = "eager"
     theirs = getattr(transformers, ours_class.__name__)(their_config).eval()
@@ -23,8 +30,8 @@ def pair(ours_class, config):
     return ours, theirs
 
 
-def batch(config, inputs="ids"):
-    """Three sequences, two of them padded."""
+def batch(config, inputs="ids", cls=None):
+    """Three sequences, two of them padded; for multiple choice, those of one text."""
     torch.manual_seed(1)
     shape = (3, 11)
     mask = torch.ones(shape, dtype=torch.long)
@@ -41,12 +48,43 @@ def batch(config, inputs="ids"):
         kwargs["input_ids"] = torch.randint(config.vocab_size, shape)
     else:
         kwargs["inputs_embeds"] = torch.randn(*shape, config.embedding_size)
+    if cls is ElectraForMultipleChoice:
+        kwargs = {name: part[None] for name, part in kwargs.items()}
     return kwargs
 
 
+def labels_for(cls, config, kwargs):
+    """Labels of each kind of head for a batch; padding has none."""
+    torch.manual_seed(2)
+    mask = kwargs["attention_mask"]
+    pieces = torch.randint(config.vocab_size, mask.shape)
+    if cls.__name__ == "ElectraForMaskedLM":
+        pieces[torch.rand(mask.shape) < 0.6] = -100
+    return {
+        "ElectraForPreTraining": {"labels": torch.randint(2, mask.shape)},
+        "ElectraForMaskedLM": {"labels": pieces.masked_fill(mask == 0, -100)},
+        "ElectraForCausalLM": {"labels": pieces.masked_fill(mask == 0, -100)},
+        "ElectraForSequenceClassification": {"labels": torch.tensor([1, 0, 1])},
+        "ElectraForTokenClassification": {
+            "labels": torch.randint(2, mask.shape).masked_fill(mask == 0, -100)
+        },
+        "ElectraForQuestionAnswering": {
+            "start_positions": torch.tensor([3, 0, 1]),
+            "end_positions": torch.tensor([6, 10, 1]),
+        },
+        "ElectraForMultipleChoice": {"labels": torch.tensor([2])},
+    }[cls.__name__]
+
+
+def scores(output):
+    """What a model of ours gives first, but for the loss."""
+    parts = output.to_tuple()
+    return parts[0] if output.__dict__.get("loss") is None else parts[1]
+
+
 def assert_same(ours, theirs, mask=None):
-    """Equal within ``TOLERANCE``, but for padding."""
-    if mask is not None:
+    """Equal within ``TOLERANCE``, but for padding where there is one row a piece."""
+    if mask is not None and ours.shape[: mask.dim()] == mask.shape:
         ours, theirs = ours[mask.bool()], theirs[mask.bool()]
     torch.testing.assert_close(ours, theirs, **TOLERANCE)
 

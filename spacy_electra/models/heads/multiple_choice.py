@@ -22,11 +22,7 @@ class MultipleChoiceHead(nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.summary = SequenceSummary(config)
-        if self.summary.width != config.hidden_size:
-            raise ValueError(
-                Errors.SE019(found=self.summary.width, expected=config.hidden_size)
-            )
-        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.classifier = nn.Linear(self.summary.width, 1)
         initialize_weights(self, config)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -62,12 +58,13 @@ class ElectraForMultipleChoice(HeadModel):
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        **options: bool,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
     ) -> HeadOutput:
         """As ``HeadModel.forward``, with an axis for the choices after the first."""
         given = inputs_embeds if input_ids is None else input_ids
         if given is not None and given.dim() != (3 if given is input_ids else 4):
-            raise ValueError(Errors.SE020(shape=tuple(given.shape)))
+            raise ValueError(Errors.SE018(shape=tuple(given.shape)))
         output = super().forward(
             _flat(input_ids),
             _flat(attention_mask),
@@ -75,7 +72,9 @@ class ElectraForMultipleChoice(HeadModel):
             _flat(position_ids),
             head_mask,
             _flat(inputs_embeds),
-            **options,
+            None,
+            output_attentions,
+            output_hidden_states,
         )
         assert given is not None
         logits = output.logits.view(given.shape[:2])
