@@ -194,6 +194,19 @@ def release(docs: Sequence[Doc]) -> None:
             _set_readers(doc, left - 1)
 
 
+def skip(encoder: Model[Any, Any], docs: Sequence[Doc]) -> None:
+    """Note that a component asks its encoder nothing about Docs.
+
+    What an encoder upstream has lent it on them can go.
+
+    Args:
+        encoder: Of the component; nothing happens if it is no listener.
+        docs: Those for which it has no pair.
+    """
+    if isinstance(encoder, EncoderListener):
+        release(docs)
+
+
 def check_kept(docs: Sequence[Doc]) -> None:
     """Refuse Docs whose states have gone already.
 
