@@ -5,6 +5,7 @@ import pytest
 import spacy
 from pipelines import electra
 
+from spacy_electra.layers.types import TextPair
 from spacy_electra.models import ElectraConfig, ElectraForPreTraining, ElectraModel
 from spacy_electra.models.inference import InferenceEncoder
 
@@ -104,7 +105,8 @@ def test_one_word_of_digits_is_one_unknown_piece(source, passes, make):
     assert passes == [(3, 1)]
 
 
-def test_passes_stay_small_in_training(source, passes):
+@pytest.mark.parametrize("question", [None, "Who published four papers in 1905?"])
+def test_passes_stay_small_in_training(source, passes, question):
     model = spacy.util.registry.resolve(
         {
             "m": {
@@ -117,7 +119,7 @@ def test_passes_stay_small_in_training(source, passes):
         }
     )["m"]
     doc = spacy.blank("en").make_doc((SENTENCE * 5000)[: LENGTH // 4])
-    states, backprop = model.begin_update([doc])
+    states, backprop = model.begin_update([TextPair(doc, before=question)])
     assert len(passes) > 10
     assert max(pieces for pieces, _ in passes) <= MAX_TOKENS
     backprop(states)
