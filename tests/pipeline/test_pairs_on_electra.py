@@ -11,7 +11,6 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_electra.layers.encoder import encoder_shim
 from spacy_electra.layers.listener import EncoderListener, skip
 from spacy_electra.layers.transformer_model import replace_listener
 from spacy_electra.layers.types import TextPair
@@ -90,7 +89,7 @@ def data_of(nlp):
 
 def weights_of(nlp, gradients=False):
     name = "electra" if nlp.has_pipe("electra") else "pair_probe"
-    network = encoder_shim(nlp.get_pipe(name).model).network
+    network = nlp.get_pipe(name).model.shim.network
     return {
         key: (weight.grad if gradients else weight.detach()).clone()
         for key, weight in network.named_parameters()
@@ -204,7 +203,7 @@ def test_frozen_encoder_stays_and_its_states_of_pairs_are_there():
     before, losses = update_once(nlp, exclude=["electra"], annotates=["electra"])
     assert losses["pair_probe"] > 0
     assert_close(weights_of(nlp), before, rtol=0, atol=0)
-    network = encoder_shim(nlp.get_pipe("electra").model).network
+    network = nlp.get_pipe("electra").model.shim.network
     assert all(weight.grad is None for weight in network.parameters())
     assert not network.training
 
@@ -300,6 +299,6 @@ def test_replaced_listener_gives_the_same_states_of_pairs():
 def test_pipeline_reads_the_weights_at_the_first_pair():
     nlp = electra()
     probe = nlp.add_pipe("pair_probe", config={"model": LISTENER})
-    assert encoder_shim(nlp.get_pipe("electra").model).is_empty
+    assert nlp.get_pipe("electra").model.shim.is_empty
     encoded = probe.predict([nlp.make_doc("My friend left.")])
     assert encoded.states.shape[0] == len(encoded.pieces[0]) > 0
