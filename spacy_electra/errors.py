@@ -32,6 +32,24 @@ class Warnings(_Message):
         "max_length = {length} without truncation: longer texts are cut, as in "
         "Transformers. Say truncation = True, or False to keep them whole."
     )
+    SW132 = (
+        "{share:.0%} of the pieces of a text are unknown ({unk}), so what is said of "
+        "it means little: {text!r}. Likely causes: a checkpoint of another language; "
+        "Hangul or accents in letters of their own "
+        '(unicodedata.normalize("NFC", text) joins them); a vocabulary of lower-case '
+        "words that opened with do_lower_case = false, or the other way round."
+    )
+    SW133 = (
+        "{share:.0%} of the {what} are unknown to the vocabulary. A word of more than "
+        "100 characters has no pieces: put blanks between the words of text that has "
+        "none, such as Thai, or take such text out. Else the vocabulary was learned "
+        "from other text."
+    )
+    SW134 = (
+        "{share:.0%} of the letters are parts of Hangul syllables (NFD), which few "
+        'other texts are written in. Join them by unicodedata.normalize("NFC", text), '
+        "or `uconv -x nfc`."
+    )
     SW200 = (
         "{source} opened as {architecture}. Newly initialized, to be trained before "
         "use: {new}. Left over: {left}."

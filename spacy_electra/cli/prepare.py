@@ -10,9 +10,11 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
+from ..errors import Warnings
 from ..pretraining.corpus.documents import corpus_files
 from ..pretraining.corpus.preparation import Prepared, prepare_corpus
 from ..source import resolve_source
+from ..tokenization.unknown import MUCH_OF_CORPUS
 from ..tokenization.wordpiece import ElectraTokenizer
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"
@@ -62,6 +64,9 @@ def _report(prepared: Prepared, output: Path, seconds: float) -> None:
         msg.warn(message)
     if prepared.skipped:
         msg.warn(f"Left out {prepared.skipped:,} broken lines or files in all")
+    unknown = int(shards.counts[shards.tokenizer.unk_token_id])
+    if unknown > MUCH_OF_CORPUS * len(shards.ids):
+        msg.warn(Warnings.SW133(share=unknown / len(shards.ids), what="pieces"))
     held_out = f"{len(shards.held_out):,} documents are held out"
     content = f"{len(shards.ids):,} pieces of {len(shards.offsets) - 1:,} documents"
     if not prepared.fresh:

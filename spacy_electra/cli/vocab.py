@@ -9,12 +9,17 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
+from ..errors import Warnings
 from ..pretraining.corpus.documents import corpus_files, read_documents
-from ..tokenization.coverage import measure_coverage
+from ..tokenization.accents import accents_of
+from ..tokenization.coverage import Coverage, measure_coverage
+from ..tokenization.unknown import MUCH_OF_CORPUS
 from ..tokenization.vocabulary import train_vocabulary
 
 # So much text tells the figures to more digits than anyone reads.
 _MOST_HELD_OUT = 2000
+# Too few to hold one out are fewer than this, unless someone asks for it.
+_FIRST = 100
 
 
 def vocab(
@@ -22,10 +27,11 @@ def vocab(
     output: Path = typer.Argument(..., help="Folder for the tokenizer"),
     size: int = typer.Option(8192, help="Number of pieces"),
     lowercase: bool = typer.Option(True, help="Whether case is ignored"),
-    strip_accents: bool = typer.Option(
+    strip_accents: bool | None = typer.Option(
         None,
         "--strip-accents/--keep-accents",
-        help="Whether accents are ignored; by default where case is",
+        help="Whether accents are ignored; by default where case is, but for text "
+        "with umlauts, Hangul or many other accents",
         show_default=False,
     ),
     special: list[str] = typer.Option(
@@ -38,7 +44,10 @@ def vocab(
     ),
 ) -> None:
     """Train a WordPiece vocabulary on raw text."""
-    texts = _Texts(corpus, every, held_out_every)
+    looks_first = lowercase and strip_accents is None
+    texts = _Texts(corpus, every, held_out_every, passes=3 if looks_first else 2)
+    if looks_first:
+        strip_accents = _removes_accents(texts)
     tokenizer = train_vocabulary(
         texts,
         vocab_size=size,
@@ -54,14 +63,32 @@ def vocab(
             "Too few documents to hold one out, so there are no figures; "
             "set --held-out-every lower"
         )
-        return
-    figures = measure_coverage(texts.held_out, tokenizer)
+    # Without held-out text, that which was learned from tells at least the worst.
+    figures = measure_coverage(texts.held_out or texts.first, tokenizer)
+    if texts.held_out:
+        _report(figures, len(texts.held_out))
+    if figures.unknown_rate > MUCH_OF_CORPUS:
+        msg.warn(Warnings.SW133(share=figures.unknown_rate, what="words"))
+
+
+def _removes_accents(texts: _Texts) -> bool | None:
+    """What to do with accents that nobody spoke of; None for what is usual."""
+    accents = accents_of(texts)
+    if accents.is_decomposed:
+        msg.warn(Warnings.SW134(share=accents.conjoining / accents.letters))
+    if not accents.matter:
+        return None
+    msg.info(
+        f"Accents, umlauts and Hangul syllables stay as they are: {accents.share:.1%} "
+        "of the letters have one. --strip-accents removes them."
+    )
+    return False
+
+
+def _report(figures: Coverage, documents: int) -> None:
     msg.table(
         [
-            (
-                "Words",
-                f"{figures.words:,} of {len(texts.held_out):,} held-out documents",
-            ),
+            ("Words", f"{figures.words:,} of {documents:,} held-out documents"),
             ("Coverage", f"{figures.coverage:.2%} of them are one piece"),
             ("Pieces per word", f"{figures.pieces_per_word:.3f}"),
             ("Unknown rate", f"{figures.unknown_rate:.3%}"),
@@ -76,20 +103,29 @@ class _Texts:
         corpus: File, folder or glob.
         every: Take every n-th document only.
         held_out_every: Hold out each such document.
+        passes: How often they will be read in all.
+
+    Attributes:
+        held_out: Documents that were held out, 2,000 at most.
+        first: The first of the others.
     """
 
-    def __init__(self, corpus: str, every: int, held_out_every: int) -> None:
+    def __init__(
+        self, corpus: str, every: int, held_out_every: int, passes: int
+    ) -> None:
         self.corpus = corpus
         self.every = every
         self.held_out_every = held_out_every
         self.held_out: list[str] = []
+        self.first: list[str] = []
+        self.passes = passes
         self._times = 0
 
     def __iter__(self) -> Iterator[str]:
-        self.held_out = []
+        self.held_out, self.first = [], []
         self._times += 1
         total = sum(file.stat().st_size for file in corpus_files(self.corpus))
-        title = f"Reading {self._times}/2"
+        title = f"Reading {self._times}/{self.passes}"
         with tqdm(total=total, unit="B", unit_scale=True, desc=title) as bar:
             documents = read_documents(self.corpus, on_read=bar.update)
             for number, text in enumerate(documents):
@@ -97,4 +133,6 @@ class _Texts:
                     if len(self.held_out) < _MOST_HELD_OUT:
                         self.held_out.append(text)
                 elif number % self.every == 0:
+                    if len(self.first) < _FIRST:
+                        self.first.append(text)
                     yield text

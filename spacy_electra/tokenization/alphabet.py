@@ -13,6 +13,8 @@ from .wordpiece import ElectraTokenizer
 
 _CHUNK = 1_000_000
 _CODE_POINTS = 0x110000
+# So much of a text may be characters that are unknown.
+_RARE = 0.0005
 # What a code point can be: not seen yet, dropped, white space, a word of its own, part
 # of words.
 _NEW, _DROPPED, _SPACE, _ALONE, _INSIDE = range(5)
@@ -24,10 +26,12 @@ class Alphabet(NamedTuple):
     Args:
         characters: All but white space.
         continuing: Those that stand behind another one inside of a word.
+        enough: How many of the characters make up 99.95 % of the text.
     """
 
     characters: list[str]
     continuing: list[str]
+    enough: int
 
 
 def alphabet_of(texts: Iterable[str], tokenizer: ElectraTokenizer) -> Alphabet:
@@ -41,7 +45,7 @@ def alphabet_of(texts: Iterable[str], tokenizer: ElectraTokenizer) -> Alphabet:
     counts = np.zeros(_CODE_POINTS, dtype=np.int64)
     continuing = np.zeros_like(counts)
     for text in _chunks(texts):
-        codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+        codes = _codes(text)
         for code in np.unique(codes[kinds[codes] == _NEW]).tolist():
             kinds[code] = _kind_of(chr(code), tokenizer)
         # Letters with something dropped between them stand side by side.
@@ -52,6 +56,18 @@ def alphabet_of(texts: Iterable[str], tokenizer: ElectraTokenizer) -> Alphabet:
         continuing += np.bincount(behind, minlength=_CODE_POINTS)
     counts[kinds == _SPACE] = 0
     return _normalized(counts, continuing, tokenizer)
+
+
+def count_characters(texts: Iterable[str]) -> dict[str, int]:
+    """How often each character stands in texts, as they are."""
+    counts = np.zeros(_CODE_POINTS, dtype=np.int64)
+    for text in _chunks(texts):
+        counts += np.bincount(_codes(text), minlength=_CODE_POINTS)
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts).tolist()}
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[str]:
@@ -95,7 +111,14 @@ def _normalized(
         for character in others:
             totals[character] += int(counts[code])
             behind[character] += int(counts[code])
-    return Alphabet(*(_by_frequency(found) for found in (totals, behind)))
+    return Alphabet(_by_frequency(totals), _by_frequency(behind), _enough(totals))
+
+
+def _enough(counts: Counter[str]) -> int:
+    """How many characters, the most frequent ones, make up nearly all of the text."""
+    ascending = np.sort(np.fromiter(counts.values(), dtype=np.int64))
+    rare = np.searchsorted(ascending.cumsum(), _RARE * ascending.sum(), side="right")
+    return len(counts) - int(rare)
 
 
 def _by_frequency(counts: Counter[str]) -> list[str]:

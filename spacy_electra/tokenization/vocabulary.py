@@ -13,7 +13,9 @@ from .wordpiece import SPECIAL_TOKENS, ElectraTokenizer
 
 # Padding is 0 and the rest follow it, as in the vocabularies that people know.
 _SPECIAL_ORDER = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-_LARGEST_ALPHABET = 1000
+# Of a script with more characters, such as Hangul, those that make up nearly all of the
+# text come in, as long as half of the vocabulary is left for pieces of several.
+_USUAL_ALPHABET = 1000
 
 
 def train_vocabulary(
@@ -49,17 +51,18 @@ def train_vocabulary(
     empty = ElectraTokenizer({token: n for n, token in enumerate(special)}, **settings)
     if isinstance(texts, Iterator):
         texts = list(texts)
-    characters, continuing = alphabet_of(texts, empty)
+    characters, continuing, enough = alphabet_of(texts, empty)
+    largest = max(_USUAL_ALPHABET, min(enough, vocab_size // 2))
     # The trainer merges the most frequent pair and, of equals, that with the lower ids.
     # It drops the rarest characters and numbers continuations in the order of a hash
     # table, another one each time, unless they are named before.
     prefix = empty.wordpieces_prefix
-    named = [prefix + character for character in continuing[:_LARGEST_ALPHABET]]
+    named = [prefix + character for character in continuing[:largest]]
     trainer = WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        limit_alphabet=_LARGEST_ALPHABET,
-        initial_alphabet=characters[:_LARGEST_ALPHABET],
+        limit_alphabet=largest,
+        initial_alphabet=characters[:largest],
         special_tokens=special + named[: vocab_size - len(special)],
         continuing_subword_prefix=prefix,
         show_progress=False,

@@ -263,12 +263,14 @@ def test_same_texts_give_the_same_vocabulary_in_every_process():
 def test_alphabet_counts_normalized_characters_and_those_inside_words():
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = ElectraTokenizer({token: n for n, token in enumerate(specials)})
-    characters, continuing = alphabet_of(["Ab a\u0301b, b b", "b\u00adb"], tokenizer)
+    found = alphabet_of(["Ab a\u0301b, b b", "b\u00adb"], tokenizer)
+    characters, continuing, enough = found
     assert characters == ["b", "a", ","]
     assert continuing == ["b"]
+    assert enough == 3
     assert alphabet_of(["가"], tokenizer).continuing == ["\u1161"]
     assert alphabet_of(["東京"], tokenizer).continuing == []
-    assert alphabet_of([], tokenizer) == ([], [])
+    assert alphabet_of([], tokenizer) == ([], [], 0)
 
 
 @pytest.mark.parametrize("options", [{}, *OPTIONS[:5]])
@@ -276,7 +278,7 @@ def test_alphabet_is_that_of_the_trained_vocabulary(options):
     # Special tokens are no words.
     texts = [text for text in HOSTILE.values() if "[MASK]" not in text]
     tokenizer = train_vocabulary(texts, vocab_size=1000, min_frequency=10**6, **options)
-    characters, continuing = alphabet_of(texts, tokenizer)
+    characters, continuing, _ = alphabet_of(texts, tokenizer)
     expected = {*characters, *(f"##{character}" for character in continuing)}
     specials = {tokenizer.settings[name] for name in SPECIAL_TOKENS}
     assert set(tokenizer.vocab) - specials == expected
