@@ -14,6 +14,12 @@ from ..errors import Errors
 OUTSIDE = "O"
 # What the letters of BIOES are in BILUO.
 _AS_BILUO = {"S": "U", "E": "L"}
+# Of the first token of a span, its last, and its only one.
+_LETTERS = {
+    "BIO": ("B", "I", "B"),
+    "BILUO": ("B", "L", "U"),
+    "BIOES": ("B", "E", "S"),
+}
 # A span goes on after a token with one of these, and before one of those.
 _OPEN, _INNER = "BI", "IL"
 # Of labels that no scheme allows next to each other, in nats: it never wins over a
@@ -88,11 +94,7 @@ class Scheme:
             length: Number of tokens.
         """
         tags = [OUTSIDE] * length
-        first, last, single = {
-            "BIO": "BIB",
-            "BILUO": "BLU",
-            "BIOES": "BES",
-        }.get(self.name, "   ")
+        first, last, single = _LETTERS.get(self.name, ("", "", ""))
         for start, end, kind in spans:
             if self.name == "IO":
                 tags[start:end] = [kind] * (end - start)
@@ -129,8 +131,9 @@ class Scheme:
         Returns:
             Numbers of labels, int64 [tokens].
         """
-        best = log_probabilities.argmax(1) if len(log_probabilities) else np.zeros(0)
-        best = best.astype(np.int64)
+        if not len(log_probabilities):
+            return np.zeros(0, dtype=np.int64)
+        best = np.asarray(log_probabilities.argmax(1), dtype=np.int64)
         if self._is_legal(best):
             # The best of all sequences is the best of those that are allowed.
             return best
@@ -192,7 +195,5 @@ class Scheme:
         return np.array([is_any or letter not in _OPEN for letter, _ in self._parts])
 
     def _is_legal(self, path: NDArray[np.int64]) -> bool:
-        if not len(path):
-            return True
         starts, ends = self._may_start[path[0]], self._may_end[path[-1]]
         return bool(starts and ends and self._allowed[path[:-1], path[1:]].all())
