@@ -45,8 +45,8 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     """
     model, chosen, tokenizer = settings.model, settings.objective, shards.tokenizer
     generator_config, config = model.configs(tokenizer.vocab_size)
-    # One encoder under both heads. The generator's own gives way to the discriminator's,
-    # and is drawn all the same: a seed stands for the same weights with every objective.
+    # One encoder under both heads. The generator's own is drawn all the same, before it
+    # goes: a seed stands for the same weights with every objective.
     alone = chosen.name in ("mlm", "errors")
     generator = ElectraForMaskedLM(config if alone else generator_config)
     discriminator = ElectraForPreTraining(config)
