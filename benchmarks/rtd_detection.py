@@ -178,7 +178,8 @@ def by_pieces(scorer: Discriminator, cases: list[Case]) -> list[Figures]:
     for size in range(1, MOST_PIECES + 1):
         own = sizes == size
         auc = area_under_curve(scores[own], labels[own])
-        rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
+        if not np.isnan(auc):
+            rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
     return rows
 
 

@@ -606,3 +606,16 @@ class Errors(_Message):
         'The objective "errors" needs positive weights in [sampler.errors], which '
         "holds {value}. Give one to each kind of error that is to occur, none below 0."
     )
+    SE472 = (
+        "{name} has a value that is infinite or no number, and can't be rounded. Take "
+        "a checkpoint of before the training went wrong."
+    )
+    SE473 = (
+        "{name} has the shape {shape}, and its scales {scales}: rows of int8 need one "
+        "scale each. The file is broken; fetch it again."
+    )
+    SE474 = (
+        "{folder} takes the weights of its encoder from the folder above it, and there "
+        "is no {name}. Copy both together, or write the checkpoint anew with "
+        "`python -m spacy electra export`."
+    )
