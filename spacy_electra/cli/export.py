@@ -11,11 +11,9 @@ from ..pretraining.pairs import export_run
 
 
 def export(
-    run: str = typer.Argument(..., help="Folder of a pretraining run, or a source"),
+    run: Path = typer.Argument(..., help="Folder of a pretraining run", exists=True),
     output: Path = typer.Argument(..., help="Folder for the checkpoint"),
-    dtype: str = typer.Option(
-        "bf16", help="Precision on disk: bf16, fp16, fp32; int8, for this package alone"
-    ),
+    dtype: str = typer.Option("bf16", help="Precision on disk: bf16, fp16 or fp32"),
 ) -> None:
     """Write discriminator, generator and tokenizer of a run as one checkpoint."""
     export_run(run, output, dtype)

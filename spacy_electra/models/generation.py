@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import Errors
 from .cache import select_sequences
+from .config import ElectraConfig
+from .electra import ElectraModel
 from .embeddings import check_length
 from .padded import check_mask
 
-if TYPE_CHECKING:
-    from .heads.causal_lm import ElectraForCausalLM
+
+class LanguageModel(Protocol):
+    """A decoder and its head; ``ElectraForCausalLM`` is one."""
+
+    @property
+    def config(self) -> ElectraConfig:
+        """Its shape, special pieces among it."""
+
+    @property
+    def electra(self) -> ElectraModel:
+        """The decoder."""
+
+    @property
+    def head(self) -> nn.Module:
+        """Float [..., H] -> float32 [..., V]."""
 
 
 @torch.no_grad()
 def generate(
-    model: ElectraForCausalLM,
+    model: LanguageModel,
     input_ids: Tensor,
     attention_mask: Tensor | None = None,
     *,

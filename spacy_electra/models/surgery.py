@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
 from .config import ElectraConfig
+from .embeddings import ElectraEmbeddings
+from .encoder import Encoder, EncoderLayer
 
-if TYPE_CHECKING:
-    from .electra import ElectraModel
-    from .encoder import EncoderLayer
+
+class _Encoder(Protocol):
+    """What of ``ElectraModel``, which stands above, is cut here."""
+
+    config: ElectraConfig
+    embeddings: ElectraEmbeddings
+    encoder: Encoder
 
 
 class Surgery(nn.Module):
@@ -29,9 +35,9 @@ class Surgery(nn.Module):
         self.config = config
 
     @property
-    def base_model(self) -> ElectraModel:
+    def base_model(self) -> _Encoder:
         """The encoder, which is the model itself where there is no head."""
-        return cast("ElectraModel", getattr(self, "electra", self))
+        return cast(_Encoder, getattr(self, "electra", self))
 
     def prune_heads(self, heads: Mapping[int, Iterable[int]]) -> None:
         """Take attention heads out, and their weights with them.
@@ -50,7 +56,7 @@ class Surgery(nn.Module):
         config = replace(self.config, pruned_heads=pruned)
         for layer, gone in config.pruned_heads.items():
             module = self.base_model.encoder.layers[layer]
-            cast("EncoderLayer", module).attention.prune(gone)
+            cast(EncoderLayer, module).attention.prune(gone)
         self._set_config(config)
 
     def get_input_embeddings(self) -> nn.Embedding:

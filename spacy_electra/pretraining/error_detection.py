@@ -12,6 +12,7 @@ from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from .error_samplers import ErrorMixture
 from .masking import Masking
 from .objective import Losses, Objective, share_correct
+from .samplers import Sampler
 
 
 class ErrorDetection(Objective):
@@ -30,6 +31,7 @@ class ErrorDetection(Objective):
             discriminator.
         discriminator: The model that one keeps.
         masking: Which pieces to mask.
+        sampler: For figures on held-out text; training has the errors instead.
         errors: Puts errors into a batch.
         rtd_weight: Weight of the detection's loss.
         correction_weight: Weight of naming what stood in the place of an error.
@@ -41,12 +43,13 @@ class ErrorDetection(Objective):
         generator: ElectraForMaskedLM,
         discriminator: ElectraForPreTraining,
         masking: Masking,
+        sampler: Sampler,
         errors: ErrorMixture,
         rtd_weight: float = 50.0,
         correction_weight: float = 1.0,
         masked_sequences: float = 0.25,
     ) -> None:
-        super().__init__(generator, discriminator, masking)
+        super().__init__(generator, discriminator, masking, sampler)
         generator.electra = discriminator.electra
         generator.tie_weights()
         self.errors = errors
@@ -57,7 +60,7 @@ class ErrorDetection(Objective):
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
-        """The losses of a batch."""
+        """The losses of a batch; arguments as in ``corrupt``."""
         device = self.discriminator.device
         draw = torch.rand(len(batch.lengths), generator=random)
         to_mask = draw < self.masked_sequences
@@ -87,10 +90,10 @@ class ErrorDetection(Objective):
         total = mlm + self.rtd_weight * rtd + self.correction_weight * correction
         return Losses(
             total=total,
-            generator=mlm.detach(),
-            discriminator=rtd.detach(),
+            mlm=mlm.detach(),
+            rtd=rtd.detach(),
             mlm_correct=share_correct(logits[:count], originals[:count]),
-            replaced=_mean(labels.sum(), len(labels)),
+            replaced=labels.mean(),
             same=total.new_zeros(()),
         )
 

@@ -76,16 +76,23 @@ def labels_for(cls, config, kwargs):
     }[cls.__name__]
 
 
-def scores(output):
-    """What a model of ours gives first, but for the loss."""
-    parts = output.to_tuple()
-    return parts[0] if output.__dict__.get("loss") is None else parts[1]
+def ids_for(cls, highest=99):
+    """Two sequences of nine pieces; for multiple choice, those of one text."""
+    torch.manual_seed(4)
+    ids = torch.randint(highest, (2, 9))
+    return ids[None] if cls is ElectraForMultipleChoice else ids
+
+
+def without_padding(scores, mask):
+    """The rows of pieces, where there is one a piece; else all."""
+    one_a_piece = scores.shape[: mask.dim()] == mask.shape
+    return scores[mask.bool()] if one_a_piece else scores
 
 
 def assert_same(ours, theirs, mask=None):
-    """Equal within ``TOLERANCE``, but for padding where there is one row a piece."""
-    if mask is not None and ours.shape[: mask.dim()] == mask.shape:
-        ours, theirs = ours[mask.bool()], theirs[mask.bool()]
+    """Equal within ``TOLERANCE``, but for padding."""
+    if mask is not None:
+        ours, theirs = without_padding(ours, mask), without_padding(theirs, mask)
     torch.testing.assert_close(ours, theirs, **TOLERANCE)
 
 

@@ -7,7 +7,6 @@ import torch
 from counterparts import assert_same, assert_same_gradients, batch, labels_for, pair
 
 from spacy_electra.models import (
-    ElectraForMaskedLM,
     ElectraForMultipleChoice,
     ElectraForPreTraining,
     ElectraForQuestionAnswering,
@@ -135,17 +134,6 @@ def test_losses_and_gradients(head_class, padded, name, small_config):
     mine.loss.backward()
     other.loss.backward()
     assert_same_gradients(ours, theirs)
-
-
-def test_masked_labels_of_padding_do_not_count(small_config):
-    model = ElectraForMaskedLM(small_config).eval()
-    kwargs = batch(small_config)
-    labels = torch.randint(99, (3, 11))
-    inside = labels.masked_fill(kwargs["attention_mask"] == 0, -100)
-    with torch.no_grad():
-        assert (
-            model(**kwargs, labels=labels).loss == model(**kwargs, labels=inside).loss
-        )
 
 
 def test_causal_attention_equals_a_decoder_of_transformers(small_config):
