@@ -33,8 +33,8 @@ class Warnings(_Message):
         "Transformers. Say truncation = True, or False to keep them whole."
     )
     SW132 = (
-        "{share:.0%} of the pieces of a text are unknown ({unk}), so what is said of "
-        "it means little: {text!r}. Likely causes: a checkpoint of another language; "
+        "{share:.0%} of the {count} pieces of a text are unknown ({unk}), so what is "
+        "said of it means little. Likely causes: a checkpoint of another language; "
         "Hangul or accents in letters of their own "
         '(unicodedata.normalize("NFC", text) joins them); a vocabulary of lower-case '
         "words that opened with do_lower_case = false, or the other way round."

@@ -118,10 +118,10 @@ def open_source(
             folder, **(config_changes or {})
         )
     if model.shim.is_empty:
-        tokenizer = ElectraTokenizer.from_pretrained(folder)
-        if tokenizer_changes:
-            settings = {**tokenizer.settings, **tokenizer_changes}
-            tokenizer = ElectraTokenizer(tokenizer.vocab, **settings)
+        tokenizer = ElectraTokenizer.from_pretrained(
+            folder, **(tokenizer_changes or {})
+        )
+        tokenizer.check_fits(network.config.vocab_size, model.source)
         encoder = network.electra if isinstance(network, HeadModel) else network
         model.shim.fill(encoder, network.config, tokenizer)
         model.set_dim("nO", network.config.hidden_size, force=True)

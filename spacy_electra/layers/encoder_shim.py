@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from ..models import ElectraConfig, ElectraModel
 from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
 from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
+from ..tokenization.alignment import Pieces
+from ..tokenization.unknown import mostly_unknown
 from .network_shim import NetworkShim, Run, Weights
 
 # Above it, fine-tuning a pretrained encoder usually ruins it (Clark et al., 2020, table
@@ -79,6 +81,7 @@ class EncoderShim(NetworkShim):
         self.tuning = tuning or Tuning()
         self.tokenizer: ElectraTokenizer | None = None
         self._has_warned = False
+        self._has_met_unknown = False
         self._inference: InferenceEncoder | None = None
         self._inference_key: tuple[Any, ...] = ()
 
@@ -108,6 +111,19 @@ class EncoderShim(NetworkShim):
         """Hold nothing."""
         super().clear()
         self.tokenizer = self._inference = None
+
+    def note_unknown(self, pieces: Sequence[Pieces]) -> None:
+        """Warn, once, of texts that the vocabulary has hardly any pieces for."""
+        if self._has_met_unknown or self.tokenizer is None:
+            return
+        unk = self.tokenizer.unk_token
+        ids = [part.ids for part in pieces]
+        found = mostly_unknown(ids, self.tokenizer.unk_token_id)
+        if found is not None:
+            self._has_met_unknown = True
+            number, share = found
+            message = Warnings.SW132(share=share, count=len(ids[number]), unk=unk)
+            warnings.warn(message, stacklevel=2)
 
     @property
     def rows_a_pass(self) -> int | None:

@@ -169,6 +169,7 @@ def windows_of(
 ) -> Windows:
     """Cut pieces into the windows that a model's attributes name."""
     assert shim.tokenizer is not None
+    shim.note_unknown(pieces)
     return make_windows(
         pieces,
         fixed,

@@ -326,6 +326,7 @@ def _forward(
         pieces = align_spans(flat, shim.tokenizer)
         window = shim.network.config.max_position_embeddings
         stride = max(1, 3 * (window - SPECIALS) // 4)
+    shim.note_unknown(pieces)
     windows = make_windows(
         pieces,
         window=window,

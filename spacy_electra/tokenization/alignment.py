@@ -40,7 +40,8 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     """Tokenize Docs and find the pieces of each spaCy token.
 
     Texts are tokenized whole, so the pieces are those of the tokenizer alone, whatever
-    the spaCy tokens are. A piece that spans two tokens belongs to both.
+    the spaCy tokens are. A piece that spans two tokens belongs to both. Where the
+    tokenizer takes words instead, the spaCy tokens are these.
 
     Args:
         docs: Any number, empty ones among them; one that comes several times is
@@ -55,6 +56,9 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
         each = align(list(different.values()), tokenizer)
         by_id = dict(zip(different, each, strict=True))
         return [by_id[id(doc)] for doc in docs]
+    if tokenizer.takes_words:
+        tokens = [[token.text for token in doc] for doc in docs]
+        return _pieces_of_words(tokens, [token_starts(doc) for doc in docs], tokenizer)
     counts = np.array([len(doc) for doc in docs], dtype=np.int64)
     return _align_texts([doc.text for doc in docs], _bounds(docs), counts, tokenizer)
 
@@ -70,23 +74,54 @@ def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Piec
         One ``Pieces`` a span; offsets count from its first character, and the
         alignment has a row for each of its tokens.
     """
+    if tokenizer.takes_words:
+        tokens = [[token.text for token in span] for span in spans]
+        starts = [
+            np.array([token.idx - span.start_char for token in span], dtype=np.int64)
+            for span in spans
+        ]
+        return _pieces_of_words(tokens, starts, tokenizer)
     texts, parts = [], []
     doc = None
     for span in spans:
         if span.doc is not doc:
             # A Doc makes its text anew each time that it is asked.
             doc, whole = span.doc, span.doc.text
-            tokens = _bounds([doc])
+            bounds = _bounds([doc])
         own = slice(span.start, span.end)
-        first = tokens.starts[span.start] if len(span) else 0
+        first = bounds.starts[span.start] if len(span) else 0
         texts.append(whole[span.start_char : span.end_char])
         parts.append(
-            (tokens.starts[own] - first, tokens.sizes[own], tokens.is_space[own])
+            (bounds.starts[own] - first, bounds.sizes[own], bounds.is_space[own])
         )
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    bounds = _Bounds(*columns) if parts else _bounds([])
+    together = _Bounds(*columns) if parts else _bounds([])
     counts = np.array([len(span) for span in spans], dtype=np.int64)
-    return _align_texts(texts, bounds, counts, tokenizer)
+    return _align_texts(texts, together, counts, tokenizer)
+
+
+def _pieces_of_words(
+    tokens: Sequence[Sequence[str]],
+    starts: Sequence[Integers],
+    tokenizer: ElectraTokenizer,
+) -> list[Pieces]:
+    """Pieces of texts whose tokens are the words: none spans two of them.
+
+    Args:
+        tokens: Of each text.
+        starts: First character of each token in its text.
+        tokenizer: Cuts the words into pieces.
+    """
+    pieces = []
+    for number, encoding in enumerate(tokenizer.encode_words(tokens)):
+        words = encoding.words
+        assert words is not None
+        lengths = np.bincount(words, minlength=len(tokens[number])).astype("i")
+        places = cast(Ints1d, np.arange(len(words), dtype="i"))
+        alignment = Ragged(places, cast(Ints1d, lengths))
+        offsets = encoding.offsets + starts[number][words][:, None]
+        pieces.append(Pieces(encoding.ids, offsets, alignment))
+    return pieces
 
 
 def _align_texts(

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
-from spacy_electra.tokenization.alignment import align, token_starts
+from spacy_electra.tokenization.alignment import align, align_spans, token_starts
 
 NLP = spacy.blank("en")
 TOKENIZER = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
@@ -118,3 +118,41 @@ def test_treebank_with_other_tokens(shared_data):
         rows = [pieces.alignment[i].dataXd.ravel().tolist() for i in range(len(doc))]
         assert rows == expected_rows(doc, pieces.offsets.tolist())
         assert all(rows)
+
+
+JAPANESE = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "東京", "##都", "に", "行く"]
+
+
+def japanese_tokenizer():
+    return ElectraTokenizer(
+        {piece: number for number, piece in enumerate(JAPANESE)},
+        normalizer={"type": "NFKC"},
+        pre_tokenizer={"type": "WhitespaceSplit"},
+        words="spacy",
+    )
+
+
+def test_tokens_are_the_words_where_the_tokenizer_takes_words():
+    words = ["東京都", "に", " ", "行く", "猫"]
+    doc = Doc(NLP.vocab, words=words, spaces=[False, True, False, False, False])
+    empty = Doc(NLP.vocab)
+    pieces, nothing = align([doc, empty], japanese_tokenizer())
+    assert [JAPANESE[number] for number in pieces.ids] == [
+        *["東京", "##都", "に", "行く", "[UNK]"]
+    ]
+    assert pieces.offsets.tolist() == [[0, 2], [2, 3], [3, 4], [6, 8], [8, 9]]
+    assert pieces.alignment.lengths.tolist() == [2, 1, 0, 1, 1]
+    assert pieces.alignment[3].dataXd.ravel().tolist() == [3]
+    assert (len(nothing), len(nothing.alignment.lengths)) == (0, 0)
+
+
+def test_spans_are_texts_of_words_as_well():
+    doc = Doc(NLP.vocab, words=["猫", "東京都", "に", "行く"], spaces=[True] * 4)
+    spans = [doc[1:3], doc[2:2], doc[0:4]]
+    inner, empty, whole = align_spans(spans, japanese_tokenizer())
+    assert inner.offsets.tolist() == [[0, 2], [2, 3], [4, 5]]
+    assert inner.alignment.lengths.tolist() == [2, 1]
+    assert len(empty) == 0
+    (of_doc,) = align([doc], japanese_tokenizer())
+    assert whole.ids.tolist() == of_doc.ids.tolist()
+    assert whole.offsets.tolist() == of_doc.offsets.tolist()
