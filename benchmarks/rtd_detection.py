@@ -1,20 +1,48 @@
-"""How well `electra_rtd` finds words that were swapped for words of like frequency.
+"""How well `electra_rtd` and simpler ways find words that do not belong.
 
-No generator made this test: in held-out sentences a tenth of the words give way to
-random words about as frequent, so only the context can tell.
+No generator made these tests. In held-out sentences, and in web text of which no
+checkpoint here saw any, a tenth of the words give way to random words about as
+frequent; sentences get one error of a kind that people or machines make; learners'
+sentences have their own (REALEC); of two sentences one is the acceptable one (BLiMP);
+and texts of several domains are searched for false marks.
 
-    python benchmarks/rtd_detection.py corpus/shards/held_out.jsonl CORPUS
+    python benchmarks/rtd_detection.py HELD_OUT CORPUS --data DATA \
+        --model en_tiny --model dictionary --model mlm:en_tiny
+
+Without --data only the first of them. A model is a source, "dictionary" (a word that
+the counts of the corpus do not know is marked) or "mlm:SOURCE" (the probability of each
+word under the source's generator, the word being hidden).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import spacy
 import typer
 from machine import write_result
+from rtd_scorers import (
+    Discriminator,
+    Scorer,
+    SentenceScores,
+    as_scorer,
+    counted,
+    shown,
+    words_of,
+)
+from rtd_texts import (
+    ERROR_KINDS,
+    Case,
+    RealisticErrors,
+    WordSwaps,
+    blimp,
+    clean_texts,
+    ewt_test,
+    realec_test,
+    sentences_of,
+)
 from spacy.tokens import Doc
 from wasabi import msg
 
@@ -23,121 +51,224 @@ from spacy_electra.pretraining.corpus.documents import read_documents
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 
-FEWEST_OCCURRENCES = 5
-FEWEST_WORDS = 8
-# A word's stand-in is drawn from the ranks this share above and below its own.
-RANK_SPREAD = 0.1
 MOST_PIECES = 3
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-class WordSwaps:
-    """Swaps words for others of like frequency.
-
-    Args:
-        counts: How often each lower-case word occurs.
-        seed: Decides on places and stand-ins.
-    """
-
-    def __init__(self, counts: Counter[str], seed: int) -> None:
-        self.words = [w for w, n in counts.most_common() if n >= FEWEST_OCCURRENCES]
-        self.rank = {word: rank for rank, word in enumerate(self.words)}
-        self.random = np.random.default_rng(seed)
-
-    def is_known(self, text: str) -> bool:
-        """Whether a token is a word that has stand-ins."""
-        return text.isalpha() and text.lower() in self.rank
-
-    def stand_in(self, text: str) -> str:
-        """Another word about as frequent, capitalized alike."""
-        rank = self.rank[text.lower()]
-        reach = max(5, round(rank * RANK_SPREAD))
-        near = self.words[max(0, rank - reach) : rank + reach + 1]
-        word = str(self.random.choice([w for w in near if w != text.lower()]))
-        return word.title() if text.istitle() else word
-
-    def swap(self, doc: Doc, share: float) -> tuple[Doc, np.ndarray, np.ndarray]:
-        """A Doc with stand-ins, where they are, and which tokens are words.
-
-        Returns:
-            The Doc; bool [n] for swapped tokens; bool [n] for words.
-        """
-        known = np.array([self.is_known(token.text) for token in doc])
-        number = max(1, round(known.sum() * share))
-        places = self.random.choice(np.flatnonzero(known), number, replace=False)
-        words = [token.text for token in doc]
-        for place in places.tolist():
-            words[place] = self.stand_in(words[place])
-        spaces = [bool(token.whitespace_) for token in doc]
-        swapped = np.zeros(len(doc), dtype=bool)
-        swapped[places] = True
-        return Doc(doc.vocab, words=words, spaces=spaces), swapped, known
-
-
-def auc_by_pieces(
-    probabilities: np.ndarray, truth: np.ndarray, sizes: np.ndarray
-) -> list[dict[str, float]]:
-    """AUC among words of one piece, of two and so on."""
-    rows = []
-    for size in range(1, MOST_PIECES + 1):
-        own = sizes == size
-        auc = area_under_curve(probabilities[own], truth[own])
-        rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
-    return rows
+BUNDLED = "en_tiny"
+Figures = dict[str, Any]
 
 
 def main(
     held_out: Path = typer.Argument(..., help="Held-out documents, .jsonl or .txt"),
     corpus: Path = typer.Argument(..., help="Text to count words in"),
-    model: str = typer.Option("en_tiny", help="Checkpoint, as `source`"),
-    sentences: int = typer.Option(3000, help="Most sentences to test on"),
+    data: Path = typer.Option(None, help="Folder of EWT, REALEC, BLiMP and others"),
+    model: list[str] = typer.Option([BUNDLED], help="Source, dictionary, mlm:SOURCE"),
+    sentences: int = typer.Option(3000, help="Most sentences of held-out text"),
+    errors: int = typer.Option(1000, help="Sentences with an error of each kind"),
+    pairs: int = typer.Option(500, help="Minimal pairs of a paradigm of BLiMP"),
+    guessed_pairs: int = typer.Option(50, help="The same for pseudo-likelihood"),
+    clean: int = typer.Option(500, help="Clean sentences of a domain"),
     share: float = typer.Option(0.1, help="Share of words to swap"),
     seed: int = typer.Option(0, help="Of places and stand-ins"),
+    result: str = typer.Option("rtd_detection", help="Name of the JSON file"),
 ) -> None:
-    """Swap words, score them, print and write AUC, precision and recall."""
-    tokenizing = spacy.blank("en")
-    counts: Counter[str] = Counter()
-    for number, text in enumerate(read_documents(corpus)):
-        if number % 10 == 0:
-            counts.update(w for w in text.lower().split() if w.isalpha())
-    swaps = WordSwaps(counts, seed)
-    tokenizing.add_pipe("sentencizer")
-    tested: list[Doc] = []
-    # Documents in turn, so that a novel does not fill the test.
-    for text in (line[:20_000] for line in read_documents(held_out)):
-        found = [s.as_doc() for s in tokenizing(text).sents]
-        tested += [
-            s for s in found if sum(map(swaps.is_known, map(str, s))) >= FEWEST_WORDS
+    """Measure each model in turn; print tables and write all figures."""
+    counts = counted(read_documents(corpus))
+    documents = list(read_documents(held_out))
+    swapped = {"held-out text": swaps_in(documents, counts, sentences, share, seed)}
+    if data is not None:
+        web = ewt_test(data)
+        swapped["EWT test"] = swaps_in(web, counts, sentences, share, seed)
+        tokenizer = ElectraTokenizer.from_pretrained(resolve_source(BUNDLED))
+        made = RealisticErrors(counts, tokenizer, seed)
+        sound = [
+            *take(sentences_of(documents, str.isalpha), errors * 2, seed),
+            *take(sentences_of(web, str.isalpha), errors * 2, seed),
         ]
-    order = np.random.default_rng(seed).permutation(len(tested))[:sentences]
-    cases = [swaps.swap(tested[index], share) for index in order]
-    nlp = spacy.blank("en")
-    nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": model}}})
-    docs = nlp.pipe(doc.text for doc, _, _ in cases)
-    tokenizer = ElectraTokenizer.from_pretrained(resolve_source(model))
-    scores, labels, sizes = [], [], []
-    for scored, (doc, swapped, known) in zip(docs, cases, strict=True):
-        by_start = {t.idx: t._.rtd_score for t in scored}
-        values = np.array([by_start.get(t.idx, np.nan) for t in doc])
-        judged = known & ~np.isnan(values)
-        scores.append(values[judged])
-        labels.append(swapped[judged])
-        words = [token.text for token, kept in zip(doc, judged, strict=True) if kept]
-        sizes += [len(ids) for ids in tokenizer.encode_ids(words)]
-    probabilities, truth = np.concatenate(scores), np.concatenate(labels)
-    rows = [
-        {"threshold": t, **vars(detection(probabilities, truth, t))} for t in THRESHOLDS
+        wrong = {kind: erroneous(made, sound, kind, errors) for kind in ERROR_KINDS}
+        learners = realec_test(data)
+        domains = {
+            name: take(sentences_of(texts, str.isalpha), clean, seed)
+            for name, texts in clean_texts(data, documents).items()
+        }
+        minimal = list(blimp(data, pairs))
+        guessed = list(blimp(data, guessed_pairs))
+    figures: dict[str, Figures] = {}
+    for name in model:
+        scorer = as_scorer(name, counts)
+        own: Figures = {"swaps": {k: judge(scorer, v) for k, v in swapped.items()}}
+        if isinstance(scorer, Discriminator):
+            own["by pieces"] = by_pieces(scorer, swapped["held-out text"])
+        if data is not None:
+            own["errors"] = {k: judge(scorer, v) for k, v in wrong.items()}
+            own["REALEC"] = judge(scorer, learners)
+            own["false marks"] = {k: false_marks(scorer, v) for k, v in domains.items()}
+            if isinstance(scorer, Discriminator):
+                own["BLiMP"] = on_pairs(name, minimal, guessed)
+        figures[name] = own
+        msg.good(f"Measured {name}")
+    report(figures, has_data=data is not None)
+    settings = {"share": share, "seed": seed, "pairs": pairs, "errors": errors}
+    settings |= {"guessed_pairs": guessed_pairs, "clean": clean}
+    settings |= {"sentences": {name: len(cases) for name, cases in swapped.items()}}
+    named = {shown(name): own for name, own in figures.items()}
+    msg.good(f"Wrote {write_result(result, {**settings, 'models': named})}")
+
+
+def swaps_in(
+    texts: Sequence[str], counts: Any, most: int, share: float, seed: int
+) -> list[Case]:
+    """Sentences with swapped words."""
+    swaps = WordSwaps(counts, seed)
+    tested = sentences_of(texts, swaps.is_known)
+    # Documents in turn, so that a novel does not fill the test.
+    order = np.random.default_rng(seed).permutation(len(tested))[:most]
+    return [swaps.swap(tested[index], share) for index in order]
+
+
+def take(docs: list[Doc], most: int, seed: int) -> list[Doc]:
+    """Some of the Docs, in random order."""
+    order = np.random.default_rng(seed).permutation(len(docs))[:most]
+    return [docs[index] for index in order]
+
+
+def erroneous(
+    made: RealisticErrors, docs: list[Doc], kind: str, most: int
+) -> list[Case]:
+    """Sentences with one error of a kind, as many of each text."""
+    order = np.random.default_rng(len(kind)).permutation(len(docs))
+    found = (made.put(docs[index], kind) for index in order)
+    return [case for case in found if case is not None][:most]
+
+
+def judge(scorer: Scorer, cases: list[Case]) -> Figures:
+    """Area under the curve, and what the usual threshold gives."""
+    scores, labels = scored(scorer, cases)
+    at = {t: vars(detection(scores, labels, t)) for t in (scorer.threshold,)}
+    figures: Figures = {"words": len(labels), **at[scorer.threshold]}
+    if isinstance(scorer, Discriminator):
+        figures["thresholds"] = [
+            {"threshold": t, **vars(detection(scores, labels, t))} for t in THRESHOLDS
+        ]
+    return figures
+
+
+def scored(scorer: Scorer, cases: list[Case]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of all words that count."""
+    scores, labels = [], []
+    values = scorer([case.doc for case in cases])
+    for own, case in zip(values, cases, strict=True):
+        judged = case.judged & ~np.isnan(own)
+        scores.append(own[judged])
+        labels.append(case.wrong[judged])
+    return np.concatenate(scores), np.concatenate(labels)
+
+
+def by_pieces(scorer: Discriminator, cases: list[Case]) -> list[Figures]:
+    """AUC among words of one piece, of two and so on."""
+    tokenizer = ElectraTokenizer.from_pretrained(resolve_source(scorer.name))
+    scores, labels = scored(scorer, cases)
+    words = [
+        word
+        for case in cases
+        for word, judged in zip(words_of(case.doc), case.judged, strict=True)
+        if judged
     ]
-    msg.divider(f"Swapped words, {model}: {len(cases)} sentences, {len(truth)} words")
-    shown = [[f"{value:.3f}" for value in row.values()] for row in rows]
-    msg.table(shown, header=list(rows[0]), divider=True)
-    by_pieces = auc_by_pieces(probabilities, truth, np.array(sizes))
-    for row in by_pieces:
-        msg.text("words of {pieces} pieces: {words:,}, AUC {auc:.3f}".format(**row))
-    settings = {"model": model, "sentences": len(cases), "share": share, "seed": seed}
-    settings |= {"words": len(truth), "auc": rows[0]["auc"]}
-    settings |= {"auc_by_pieces": by_pieces}
-    msg.good(f"Wrote {write_result('rtd_detection', {**settings, 'thresholds': rows})}")
+    sizes = np.array([len(ids) for ids in tokenizer.encode_ids(words)])
+    rows = []
+    for size in range(1, MOST_PIECES + 1):
+        own = sizes == size
+        auc = area_under_curve(scores[own], labels[own])
+        if not np.isnan(auc):
+            rows.append({"pieces": size, "words": int(own.sum()), "auc": auc})
+    return rows
+
+
+def false_marks(scorer: Scorer, docs: list[Doc]) -> Figures:
+    """Marks of a thousand words of clean text."""
+    words = marks = 0
+    for doc, own in zip(docs, scorer(docs), strict=True):
+        is_word = np.array([token.is_alpha for token in doc])
+        words += int(is_word.sum())
+        marks += int(
+            (is_word & (np.nan_to_num(own, nan=-np.inf) >= scorer.threshold)).sum()
+        )
+    return {"words": words, "per 1,000": 1000 * marks / max(words, 1)}
+
+
+def on_pairs(
+    source: str,
+    minimal: list[tuple[str, str, str]],
+    guessed: list[tuple[str, str, str]],
+) -> Figures:
+    """Share of pairs whose acceptable sentence scores higher, by measure."""
+    scores = SentenceScores(source)
+    good = scores.by_discriminator([right for _, right, _ in minimal])
+    bad = scores.by_discriminator([wrong for _, _, wrong in minimal])
+    terms = np.array([term for term, _, _ in minimal])
+    figures = {name: preferred(good[name], bad[name], terms) for name in good}
+    if scores.pair.generator is not None and guessed:
+        figures["pseudo-likelihood"] = preferred(
+            scores.by_generator([right for _, right, _ in guessed]),
+            scores.by_generator([wrong for _, _, wrong in guessed]),
+            np.array([term for term, _, _ in guessed]),
+        )
+    return figures
+
+
+def preferred(good: np.ndarray, bad: np.ndarray, terms: np.ndarray) -> Figures:
+    """Accuracy in all pairs and by phenomenon; ties count half."""
+    right = (good > bad) + 0.5 * (good == bad)
+    rows = {term: float(right[terms == term].mean()) for term in sorted(set(terms))}
+    return {"all": float(right.mean()), **rows}
+
+
+def report(figures: dict[str, Figures], has_data: bool) -> None:
+    """Print the tables, a column for each model."""
+    names = list(figures)
+    header = ["", *map(shown, names)]
+
+    def table(title: str, rows: list[list[str]]) -> None:
+        msg.divider(title)
+        msg.table(rows, header=header, divider=True)
+
+    own = list(figures.values())
+    for text in own[0]["swaps"]:
+        rows = [
+            [k, *(f"{f['swaps'][text][k]:.3f}" for f in own)]
+            for k in ("auc", "precision", "recall", "f05", "base_rate")
+        ]
+        table(f"Swapped words, {text}: {own[0]['swaps'][text]['words']:,} words", rows)
+    for name, values in figures.items():
+        for row in values.get("by pieces", ()):
+            pieces, words, auc = row["pieces"], row["words"], row["auc"]
+            msg.text(f"{shown(name)}, {pieces} pieces: {words:,} words, AUC {auc:.3f}")
+    if not has_data:
+        return
+    rows = [
+        [kind, *(f"{f['errors'][kind]['auc']:.3f}" for f in own)]
+        for kind in own[0]["errors"]
+    ]
+    rows.append(["REALEC", *(f"{f['REALEC']['auc']:.3f}" for f in own)])
+    table("AUC by kind of error; learners' errors", rows)
+    rows = [
+        [kind, *(f"{f['errors'][kind]['recall']:.3f}" for f in own)]
+        for kind in own[0]["errors"]
+    ]
+    table("Share found at the usual threshold", rows)
+    rows = [
+        [domain, *(f"{f['false marks'][domain]['per 1,000']:.1f}" for f in own)]
+        for domain in own[0]["false marks"]
+    ]
+    table("False marks in 1,000 words", rows)
+    for name, values in figures.items():
+        if "BLiMP" in values:
+            measures = list(values["BLiMP"])
+            msg.divider(f"BLiMP, {shown(name)}")
+            rows = [
+                [term, *(f"{100 * values['BLiMP'][m][term]:.1f}" for m in measures)]
+                for term in values["BLiMP"][measures[0]]
+            ]
+            msg.table(rows, header=["", *measures], divider=True)
 
 
 if __name__ == "__main__":

@@ -464,6 +464,25 @@ class Errors(_Message):
     )
     SE383 = "{place} has no choices. Give at least one, or leave out the line."
 
+    SE395 = (
+        "Labels of spans are letters with a type (B-PER, I-PER) beside O, or bare "
+        'types, but not both; these do not fit: {labels}. Set annotates = "tokens" for '
+        "labels that mean no spans."
+    )
+
+    SE396 = (
+        "{source!r} was trained for {found}, but the config says "
+        "problem_type={wanted!r}. Set it to null, or take another checkpoint."
+    )
+    SE397 = (
+        "doc.cats of an example has {cats}, which is no {requirement}. Correct the "
+        "example, or set problem_type."
+    )
+    SE398 = (
+        "No example has {what}, so there are no labels to learn. Check the training "
+        "data, or give the labels in [initialize.components.{name}]."
+    )
+
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."
     SE401 = "There is no text in {path}: its files must end in one of: {endings}."
@@ -586,4 +605,17 @@ class Errors(_Message):
     SE471 = (
         'The objective "errors" needs positive weights in [sampler.errors], which '
         "holds {value}. Give one to each kind of error that is to occur, none below 0."
+    )
+    SE472 = (
+        "{name} has a value that is infinite or no number, and can't be rounded. Take "
+        "a checkpoint of before the training went wrong."
+    )
+    SE473 = (
+        "{name} has the shape {shape}, and its scales {scales}: rows of int8 need one "
+        "scale each. The file is broken; fetch it again."
+    )
+    SE474 = (
+        "{folder} takes the weights of its encoder from the folder above it, and there "
+        "is no {name}. Copy both together, or write the checkpoint anew with "
+        "`python -m spacy electra export`."
     )

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,11 @@ PRETRAINING = (
     "pairs",
     "masking",
     "samplers",
+    "lexicon",
+    "error_samplers",
     "objective",
     "electric",
+    "error_detection",
     "disentangled",
     "optimizers",
     "start",
@@ -65,8 +69,9 @@ BY_STRING = {"__init__.py"}
 GROUND = {"errors", "metrics", "source", ""}
 
 
+@cache
 def nodes(file):
-    return ast.walk(ast.parse(file.read_text(encoding="utf8")))
+    return list(ast.walk(ast.parse(file.read_text(encoding="utf8"))))
 
 
 def folder_of(file):
@@ -100,8 +105,20 @@ def modules():
 
 
 def imported_modules(file, known):
-    """The modules of the package that a file needs; a package is its __init__."""
-    for node in nodes(file):
+    """The modules of the package that a file needs; a package is its __init__.
+
+    What only annotations need is not among them.
+    """
+    every = nodes(file)
+    for_annotations = {
+        inside
+        for node in every
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inside in ast.walk(node)
+    }
+    for node in every:
+        if node in for_annotations:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):

@@ -10,7 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import Errors
-from .formats import FORMATS
+from .formats import FORMATS, safetensors_file
+from .int8_rows import from_int8_rows
+from .names import PREFIX
+from .writing import ENCODER_ABOVE
 
 WEIGHT_FILES = tuple(name for form in FORMATS for name in (form.FILE, form.INDEX))
 
@@ -48,11 +51,14 @@ def check_file(file: Path) -> None:
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """All weights of a checkpoint directory, on the CPU, by the names of its files.
 
+    Rows of int8 become floats. A generator that shares its encoder with the
+    discriminator in the folder above takes that one's weights.
+
     Raises:
         FileNotFoundError: If there is no file of weights, or a part is missing.
         ValueError: If a file is broken.
     """
-    return _from_files(folder, lambda form: form.read)
+    return _with_encoder(folder, lambda form: form.read)
 
 
 def read_header(folder: Path) -> dict[str, Tensor]:
@@ -60,7 +66,25 @@ def read_header(folder: Path) -> dict[str, Tensor]:
 
     Whatever a file claims to hold, this costs nothing; errors as in ``read_tensors``.
     """
-    return _from_files(folder, lambda form: form.header)
+    return _with_encoder(folder, lambda form: form.header)
+
+
+def _with_encoder(
+    folder: Path, reader_of: Callable[[Any], Callable[[Path], dict[str, Tensor]]]
+) -> dict[str, Tensor]:
+    tensors = _from_files(folder, reader_of)
+    file = folder / safetensors_file.FILE
+    if not file.exists() or ENCODER_ABOVE not in safetensors_file.metadata(file):
+        return from_int8_rows(tensors)
+    # Named by no file, and no further than one folder.
+    above = folder.resolve().parent
+    if not (above / safetensors_file.FILE).exists():
+        raise FileNotFoundError(
+            Errors.SE474(folder=folder, name=above / safetensors_file.FILE)
+        )
+    encoder = _from_files(above, reader_of)
+    shared = {n: t for n, t in encoder.items() if n.startswith(PREFIX)}
+    return from_int8_rows({**shared, **tensors})
 
 
 def _from_files(

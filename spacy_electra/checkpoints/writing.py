@@ -11,20 +11,28 @@ from torch import Tensor
 
 from .formats.safetensors_file import FILE
 
+# In the file's metadata: the encoder's weights are those of the folder above.
+ENCODER_ABOVE = "encoder_above"
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+
+def write_tensors(
+    folder: Path, tensors: Mapping[str, Tensor], encoder_above: bool = False
+) -> None:
     """Write model.safetensors; the old file stays until the new one is whole.
 
     Args:
         folder: Is there already.
         tensors: By Hugging Face's names, on any device; each is written in full, so
             that those which share memory do not.
+        encoder_above: Whether a reader is to take the encoder's weights, which are
+            not among them, from the folder above.
     """
     plain = {
         name: tensor.detach().to("cpu").contiguous().clone()
         for name, tensor in tensors.items()
     }
     partial = folder / (FILE + ".part")
+    metadata = {"format": "pt", **({ENCODER_ABOVE: "true"} if encoder_above else {})}
     # Not save_file, whose files nobody else may read, however the umask stands.
-    partial.write_bytes(save(plain, metadata={"format": "pt"}))
+    partial.write_bytes(save(plain, metadata=metadata))
     os.replace(partial, folder / FILE)

@@ -11,9 +11,11 @@ from ..pretraining.pairs import export_run
 
 
 def export(
-    run: Path = typer.Argument(..., help="Folder of a pretraining run", exists=True),
+    run: str = typer.Argument(..., help="Folder of a pretraining run, or a source"),
     output: Path = typer.Argument(..., help="Folder for the checkpoint"),
-    dtype: str = typer.Option("bf16", help="Precision on disk: bf16, fp16 or fp32"),
+    dtype: str = typer.Option(
+        "bf16", help="Precision on disk: bf16, fp16, fp32; int8, for this package alone"
+    ),
 ) -> None:
     """Write discriminator, generator and tokenizer of a run as one checkpoint."""
     export_run(run, output, dtype)

@@ -57,8 +57,8 @@ class PretrainingBar:
             parts.append(f"{trainer.speed:,.0f} tokens/s")
         parts.append(f"{self._time_left(now, trainer.progress)} left")
         if trainer.losses is not None:
-            parts.append(f"mlm {float(trainer.losses.mlm):.3f}")
-            parts.append(f"rtd {float(trainer.losses.rtd):.4f}")
+            parts.append(f"mlm {float(trainer.losses.generator):.3f}")
+            parts.append(f"rtd {float(trainer.losses.discriminator):.4f}")
         self._bar.set_description_str("  ".join(parts))
 
     def report(self, row: dict[str, Any]) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from thinc.types import Floats2d
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor, nn
 
-from ..errors import Warnings, listed
+from ..errors import Errors, Warnings, listed
 from ..models import ElectraConfig
 from ..models.heads import HeadModel
 from .encoding import AnyEncoder
@@ -22,7 +24,26 @@ from .network_shim import NetworkShim
 from .types import OwnClass, Text
 from .units import Units
 
+Activation = Callable[[Tensor, ElectraConfig], Tensor]
 _HEAD, _ENCODER = "head.", "electra."
+
+
+def identity(logits: Tensor, config: ElectraConfig) -> Tensor:
+    """The logits themselves."""
+    return logits
+
+
+def softmax(logits: Tensor, config: ElectraConfig) -> Tensor:
+    """Probabilities of labels that exclude each other."""
+    return logits.softmax(-1)
+
+
+def by_problem(logits: Tensor, config: ElectraConfig) -> Tensor:
+    """Probabilities of labels that exclude each other or do not, or numbers."""
+    problem = config.problem
+    if problem == "regression":
+        return logits
+    return logits.softmax(-1) if problem.startswith("single") else logits.sigmoid()
 
 
 @dataclass(frozen=True)
@@ -33,15 +54,21 @@ class HeadKind:
         model_class: The class of the encoder with this head.
         units: What it gives one output for.
         name: What a checkpoint of that class is called, for messages.
+        activation: Makes of logits what the model gives. Gradients are those of the
+            logits all the same, as of Thinc's ``Softmax``: of probabilities minus the
+            truth, the gradient of the cross-entropy, they need nothing more.
     """
 
     model_class: type[HeadModel]
     units: Units
     name: str
+    activation: Activation
 
 
-class Head(OwnClass[Sequence[Text], list[Any]]):
-    """From texts to the outputs of a head, one array per text, over an encoder.
+class Head(OwnClass[Sequence[Text], Any]):
+    """From texts to the outputs of a head over an encoder.
+
+    There is one array per text, or one of all, as the units say.
 
     The head's weights come from the encoder's source where that holds such a head;
     otherwise they are new and need training.
@@ -53,7 +80,10 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
         model_class: The class of the encoder with this head.
         units: What the head gives one output for, of ``units``.
         kind: What a checkpoint of that class is called: "discriminator".
-        attrs: More attributes of the model.
+        activation: Makes of logits what the model gives, as in ``HeadKind``.
+        attrs: More attributes of the model. "problem_type" is that of the config; None
+            takes the checkpoint's. "gives_logits" is set by components that compute
+            losses themselves: there is no activation then.
         shims: More shims, after that of the head.
     """
 
@@ -67,6 +97,7 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
         units: Units,
         kind: str,
         *,
+        activation: Activation = identity,
         attrs: Mapping[str, Any] | None = None,
         shims: Sequence[NetworkShim] = (),
     ) -> None:
@@ -75,7 +106,12 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
             _forward,
             init=_initialize,
             layers=[encoder],
-            attrs={**(attrs or {}), "kind": HeadKind(model_class, units, kind)},
+            attrs={
+                "problem_type": None,
+                "gives_logits": False,
+                **(attrs or {}),
+                "kind": HeadKind(model_class, units, kind, activation),
+            },
             shims=[HeadShim(model_class), *shims],
         )
 
@@ -96,11 +132,21 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
         return cast(NetworkShim, self.shims[0])
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the head's outputs; "LABEL_0" and so on where nobody named them."""
+    def config(self) -> ElectraConfig:
+        """The config of the head, which is read where it has no weights yet."""
         config = self.load().config
         assert config is not None
-        return config.labels
+        return config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the head's outputs; "LABEL_0" and so on where nobody named them."""
+        return self.config.labels
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the activation makes of logits, float32 of any shape."""
+        outcome = self.kind.activation(torch.from_numpy(logits), self.config)
+        return cast(NDArray[np.float32], outcome.numpy())
 
     def load(self) -> NetworkShim:
         """The shim, with weights: its own, or else those of the encoder's source."""
@@ -113,12 +159,19 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
 
     def _open(self) -> None:
         model, report = self.encoder.open(self.kind.model_class)
-        if any(name.startswith(_HEAD) for name in report.newly_initialized):
+        is_new = any(n.startswith(_HEAD) for n in report.newly_initialized)
+        if is_new:
             source = self.encoder.source
             warnings.warn(
                 Warnings.SW300(source=source, kind=self.kind.name), stacklevel=2
             )
-        self.shim.fill(model.head, model.config)
+        config, wanted = model.config, self.attrs["problem_type"]
+        found = config.problem_type
+        if wanted is not None and found not in (None, wanted) and not is_new:
+            raise ValueError(
+                Errors.SE396(source=self.encoder.source, found=found, wanted=wanted)
+            )
+        self.shim.fill(model.head, config.changed(problem_type=wanted or found))
 
     def _tie(self) -> None:
         """Let the head use the weights of the encoder that are its own as well."""
@@ -137,6 +190,11 @@ class Head(OwnClass[Sequence[Text], list[Any]]):
         own = self.shim.own_weights()
         weights = self.shim.network.named_parameters()
         return [weight for name, weight in weights if name not in own]
+
+    def set_label_count(self, count: int) -> None:
+        """Give the head so many labels; the first ones keep their names and rows."""
+        known = self.labels[:count]
+        self.set_labels([*known, *(f"LABEL_{i}" for i in range(len(known), count))])
 
     def set_labels(
         self, labels: Sequence[str], problem_type: str | None = None
@@ -235,11 +293,21 @@ def _initialize(model: Head, X: Any = None, Y: Any = None) -> None:
     model.shim.clear()
     model.encoder.forget()
     model.load()
+    if Y is not None and len(Y):
+        # Examples of the output, as spaCy's own components give them: arrays with a
+        # column per label, or a list of such arrays.
+        model.set_label_count(Y[0].shape[-1])
+
+
+def resize_output(model: Head, count: int) -> Head:
+    """What spaCy's ``textcat`` calls as it gets a label more."""
+    model.set_label_count(count)
+    return model
 
 
 def _forward(
     model: Head, texts: Sequence[Text], is_train: bool
-) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+) -> tuple[Any, Callable[[Any], Any]]:
     # Before the encoder, so that both come from one reading of the source.
     shim = model.load()
     encoder, units = model.encoder, model.kind.units
@@ -256,11 +324,17 @@ def _forward(
 
     run = shim.ready(is_train, encoder.shim.precision)
     outputs, backprop_head = run(compute)
-    results = units.results(torch2xp(outputs.detach()), encoded)
+    outcome = outputs.detach()
+    if not model.attrs["gives_logits"]:
+        outcome = model.kind.activation(outcome, model.config)
+    results = units.results(torch2xp(outcome), encoded)
 
-    def backprop(gradients: list[Any]) -> Any:
-        parts = [xp2torch(part, device=outputs.device) for part in gradients]
-        gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
+    def backprop(gradients: Any) -> Any:
+        if isinstance(gradients, list):
+            parts = [xp2torch(part, device=outputs.device) for part in gradients]
+            gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
+        else:
+            gradient = xp2torch(gradients, device=outputs.device)
         with nullcontext() if learns else _unchanged(shared):
             backprop_head(gradient)
         own, of_cls = (

@@ -6,11 +6,15 @@ from typing import cast
 
 from spacy.util import registry
 
+from ..errors import Errors
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from ..models.config import PROBLEM_TYPES
+from ..models.heads.sequence_classification import ElectraForSequenceClassification
+from ..models.heads.token_classification import ElectraForTokenClassification
 from .encoding import AnyEncoder
-from .head import Head
+from .head import Head, by_problem, resize_output, softmax
 from .network_shim import NetworkShim
-from .units import LARGEST_PIECE
+from .units import FIRST_PIECE, LARGEST_PIECE, MEAN_WINDOW
 
 
 @registry.architectures("spacy-electra.RTD.v1")
@@ -36,6 +40,61 @@ def RTD(encoder: AnyEncoder) -> Head:
         kind="discriminator",
         attrs={"piece_counts": None},
         shims=[NetworkShim(ElectraForMaskedLM, "generator")],
+    )
+
+
+@registry.architectures("spacy-electra.SequenceClassification.v1")
+def SequenceClassification(
+    encoder: AnyEncoder, problem_type: str | None = None
+) -> Head:
+    """Labels of whole texts, or of pairs; also the model of spaCy's ``textcat``.
+
+    Args:
+        encoder: As in ``spacy-electra.RTD.v1``.
+        problem_type: "single_label_classification" (labels exclude each other),
+            "multi_label_classification" (they do not) or "regression" (they are
+            numbers). None takes the checkpoint's or, where it says nothing, numbers for
+            one label and labels that exclude each other for more.
+
+    Returns:
+        A model from texts to probabilities, or to numbers, float32 [texts, labels]. Of
+        a text in several windows it is the mean over them of the logits that counts.
+    """
+    if problem_type not in (None, *PROBLEM_TYPES):
+        choices = ", ".join(PROBLEM_TYPES)
+        raise ValueError(
+            Errors.SE002(name="problem_type", value=problem_type, choices=choices)
+        )
+    return Head(
+        "electra_textcat",
+        encoder,
+        ElectraForSequenceClassification,
+        MEAN_WINDOW,
+        kind="sequence classifier",
+        activation=by_problem,
+        attrs={"problem_type": problem_type, "resize_output": resize_output},
+    )
+
+
+@registry.architectures("spacy-electra.TokenClassification.v1")
+def TokenClassification(encoder: AnyEncoder) -> Head:
+    """A label for each token; also the model of spaCy's ``tagger``.
+
+    Args:
+        encoder: As in ``spacy-electra.RTD.v1``.
+
+    Returns:
+        A model from Docs to probabilities, float32 [tokens, labels] per Doc, read off
+        the first piece of each token; all alike for a token without pieces.
+    """
+    return Head(
+        "electra_token_classifier",
+        encoder,
+        ElectraForTokenClassification,
+        FIRST_PIECE,
+        kind="token classifier",
+        activation=softmax,
+        attrs={"resize_output": resize_output},
     )
 
 

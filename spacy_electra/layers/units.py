@@ -45,8 +45,8 @@ class Units(Protocol):
         """
         ...
 
-    def results(self, outputs: Any, encoded: PieceStates) -> list[Any]:
-        """What the model gives for each text.
+    def results(self, outputs: Any, encoded: PieceStates) -> Any:
+        """What the model gives: an array per text, or one of all texts.
 
         Args:
             outputs: One row per unit of all texts, as an array.
@@ -102,6 +102,26 @@ class WindowCls(_Arrays):
     def sizes(self, encoded: PieceStates) -> Sequence[int]:
         """Windows of each text."""
         return [int(count) for count in encoded.windows_per_doc]
+
+
+class MeanWindow(WindowCls):
+    """One output per text: the mean over its windows of what the head gives for each.
+
+    Every window counts alike, so no part of a long text is left out. The outputs of all
+    texts are one array.
+    """
+
+    def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
+        """Means, float [texts, ...]."""
+        counts = np.array(self.sizes(encoded), dtype=np.int64)
+        text = _tensor(np.repeat(np.arange(len(counts)), counts), logits)
+        sums = logits.new_zeros((len(counts), *logits.shape[1:]))
+        sums = sums.index_add(0, text, logits)
+        return sums / _tensor(counts, logits).view(-1, *[1] * (logits.dim() - 1))
+
+    def results(self, outputs: Any, encoded: PieceStates) -> Any:
+        """One row per text."""
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -241,4 +261,5 @@ def _in_places(rows: Tensor, filled: NDArray[np.bool_], empty: float = 0.0) -> T
 
 
 LARGEST_PIECE, FIRST_PIECE, MEAN = LargestPiece(), FirstPiece(), MeanPiece()
-WINDOW_CLS, EVERY_PIECE, EVERY_PLACE = WindowCls(), EveryPiece(), EveryPlace()
+WINDOW_CLS, MEAN_WINDOW = WindowCls(), MeanWindow()
+EVERY_PIECE, EVERY_PLACE = EveryPiece(), EveryPlace()

@@ -218,6 +218,13 @@ class ElectraConfig:
         return {label: number for number, label in enumerate(self.labels)}
 
     @property
+    def problem(self) -> str:
+        """As ``problem_type``; where that is None, what the number of labels means."""
+        if self.problem_type is not None:
+            return self.problem_type
+        return "regression" if len(self.labels) == 1 else "single_label_classification"
+
+    @property
     def has_named_labels(self) -> bool:
         """Whether anybody has named the labels, or they are but "LABEL_0" and so on."""
         return self.labels != tuple(_labels(len(self.labels), None).values())

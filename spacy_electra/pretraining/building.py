@@ -26,7 +26,7 @@ from .samplers import (
     WordSampler,
     count_words,
 )
-from .settings import PretrainingSettings, SamplerSettings
+from .settings import ObjectiveSettings, PretrainingSettings, SamplerSettings
 from .start.checkpoint_start import start_from
 from .start.local_start import apply_local_start
 
@@ -45,7 +45,8 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
     """
     model, chosen, tokenizer = settings.model, settings.objective, shards.tokenizer
     generator_config, config = model.configs(tokenizer.vocab_size)
-    # One encoder under both heads.
+    # One encoder under both heads. The generator's own is drawn all the same, before it
+    # goes: a seed stands for the same weights with every objective.
     alone = chosen.name in ("mlm", "errors")
     generator = ElectraForMaskedLM(config if alone else generator_config)
     discriminator = ElectraForPreTraining(config)
@@ -64,37 +65,76 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
             tokenizer,
             generator_source=model.generator_from,
         )
-    masking = Masking.from_tokenizer(
-        tokenizer,
-        whole_words=chosen.mask_whole_words,
-        share=chosen.mask_share,
-        share_masked=chosen.mask_replaced,
-    )
-    counts = torch.from_numpy(shards.counts).clone()
-    counts[list(tokenizer.all_special_ids)] = 0
-    if chosen.name == "errors":
-        return _error_detection(settings, shards, generator, discriminator, masking)
-    sampler = build_sampler(settings.sampler, counts, tokenizer, shards.ids)
     if alone:
-        return MaskedLanguageModeling(generator, discriminator, masking, sampler)
-    electric = chosen.name == "electric"
-    if electric:
-        # The probability of the noise has to be known.
-        sampler = GeneratorSampler()
+        masking = build_masking(chosen, tokenizer)
+        if chosen.name == "errors":
+            return _error_detection(settings, shards, generator, discriminator, masking)
+        return MaskedLanguageModeling(generator, discriminator, masking)
+    counts = torch.from_numpy(shards.counts)
+    return build_detection(
+        chosen,
+        settings.sampler,
+        generator,
+        discriminator,
+        tokenizer,
+        counts,
+        shards.ids,
+    )
+
+
+def build_detection(
+    objective: ObjectiveSettings,
+    sampler: SamplerSettings,
+    generator: ElectraForMaskedLM,
+    discriminator: ElectraForPreTraining,
+    tokenizer: ElectraTokenizer,
+    counts: torch.Tensor,
+    ids: NDArray[np.unsignedinteger] | None = None,
+) -> ReplacedTokenDetection:
+    """An objective that detects, over networks that are there.
+
+    Args:
+        objective: One with a generator and a discriminator.
+        sampler: Where replacements come from; "electric" always takes the generator's.
+        generator: Changed in place where the two share embeddings.
+        discriminator: The network that is kept.
+        tokenizer: Of both.
+        counts: How often each piece occurs in the corpus, [V].
+        ids: Pieces of the corpus, end to end [T], in which "word" counts words.
+
+    Raises:
+        ValueError: If the sampler "word" is asked for without them.
+    """
+    electric = objective.name == "electric"
+    counts = counts.clone()
+    counts[list(tokenizer.all_special_ids)] = 0
     kind = EnergyCloze if electric else ReplacedTokenDetection
     detection = kind(
         generator,
         discriminator,
-        masking,
-        sampler,
-        rtd_weight=chosen.rtd_weight,
-        share_embeddings=chosen.name != "rtd-gdes",
-        mlm_warmup=chosen.mlm_warmup,
-        correction_weight=chosen.correction_weight,
+        build_masking(objective, tokenizer),
+        # The probability of electric's noise has to be known.
+        GeneratorSampler()
+        if electric
+        else build_sampler(sampler, counts, tokenizer, ids),
+        rtd_weight=objective.rtd_weight,
+        share_embeddings=objective.name != "rtd-gdes",
+        mlm_warmup=objective.mlm_warmup,
+        correction_weight=objective.correction_weight,
     )
-    if chosen.name == "rtd-gdes":
+    if objective.name == "rtd-gdes":
         disentangle(detection)
     return detection
+
+
+def build_masking(settings: ObjectiveSettings, tokenizer: ElectraTokenizer) -> Masking:
+    """The masking of the settings."""
+    return Masking.from_tokenizer(
+        tokenizer,
+        whole_words=settings.mask_whole_words,
+        share=settings.mask_share,
+        share_masked=settings.mask_replaced,
+    )
 
 
 def build_sampler(
@@ -170,7 +210,6 @@ def _error_detection(
         generator,
         discriminator,
         masking,
-        GeneratorSampler(),
         errors,
         rtd_weight=settings.objective.rtd_weight,
         correction_weight=settings.objective.correction_weight,

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import PackedBatch
-from .objective import Losses, ReplacedTokenDetection, share_correct
+from .objective import (
+    Losses,
+    ReplacedTokenDetection,
+    guess,
+    mean_cross_entropy,
+    share_correct,
+)
 
 # Share of the masked places that hold noise; the rest hold what stood there.
 _NOISE = 0.5
@@ -46,15 +52,12 @@ class EnergyCloze(ReplacedTokenDetection):
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
-        """The losses of a batch; arguments as in ``corrupt``.
-
-        ``rtd`` is the mean binary cross-entropy at the M masked places, nats.
-        """
+        """The losses of a batch."""
         if progress < self.mlm_warmup:
             return self._warm_up(batch, random)
-        masked, logits = self.guess(batch, random)
+        masked, logits = guess(batch, self.masking, self.generator, random)
         rows, originals = masked.rows, masked.originals
-        mlm = F.cross_entropy(logits, originals)
+        mlm = mean_cross_entropy(logits, originals)
         with torch.no_grad():
             noise = torch.rand(len(rows), generator=random) < _NOISE
             noise = noise.to(rows.device)
@@ -75,8 +78,8 @@ class EnergyCloze(ReplacedTokenDetection):
             total = total + self.correction(places, originals)
         return Losses(
             total=total,
-            mlm=mlm.detach(),
-            rtd=nce.detach(),
+            generator=mlm.detach(),
+            discriminator=nce.detach(),
             mlm_correct=share_correct(logits, originals),
             replaced=differs.sum() / len(batch.input_ids),
             same=same,
@@ -99,6 +102,8 @@ def contrastive_loss(
         noise: Whether it is noise, bool [M].
         noise_share: Share of the places that hold noise.
     """
+    if not len(energies):
+        return energies.sum()
     odds = math.log(noise_share / (1 - noise_share))
     return F.binary_cross_entropy_with_logits(
         energies + log_q + odds, noise.to(energies.dtype)

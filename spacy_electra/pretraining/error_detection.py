@@ -12,7 +12,6 @@ from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from .error_samplers import ErrorMixture
 from .masking import Masking
 from .objective import Losses, Objective, share_correct
-from .samplers import Sampler
 
 
 class ErrorDetection(Objective):
@@ -31,7 +30,6 @@ class ErrorDetection(Objective):
             discriminator.
         discriminator: The model that one keeps.
         masking: Which pieces to mask.
-        sampler: For figures on held-out text; training has the errors instead.
         errors: Puts errors into a batch.
         rtd_weight: Weight of the detection's loss.
         correction_weight: Weight of naming what stood in the place of an error.
@@ -43,13 +41,12 @@ class ErrorDetection(Objective):
         generator: ElectraForMaskedLM,
         discriminator: ElectraForPreTraining,
         masking: Masking,
-        sampler: Sampler,
         errors: ErrorMixture,
         rtd_weight: float = 50.0,
         correction_weight: float = 1.0,
         masked_sequences: float = 0.25,
     ) -> None:
-        super().__init__(generator, discriminator, masking, sampler)
+        super().__init__(generator, discriminator, masking)
         generator.electra = discriminator.electra
         generator.tie_weights()
         self.errors = errors
@@ -60,7 +57,7 @@ class ErrorDetection(Objective):
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
-        """The losses of a batch; arguments as in ``corrupt``."""
+        """The losses of a batch."""
         device = self.discriminator.device
         draw = torch.rand(len(batch.lengths), generator=random)
         to_mask = draw < self.masked_sequences
@@ -90,10 +87,10 @@ class ErrorDetection(Objective):
         total = mlm + self.rtd_weight * rtd + self.correction_weight * correction
         return Losses(
             total=total,
-            mlm=mlm.detach(),
-            rtd=rtd.detach(),
+            generator=mlm.detach(),
+            discriminator=rtd.detach(),
             mlm_correct=share_correct(logits[:count], originals[:count]),
-            replaced=labels.mean(),
+            replaced=_mean(labels.sum(), len(labels)),
             same=total.new_zeros(()),
         )
 

@@ -20,8 +20,9 @@ class Losses:
 
     Args:
         total: To be minimized, float32 scalar.
-        mlm: Mean cross-entropy of the generator at masked places, nats.
-        rtd: Mean binary cross-entropy of the discriminator over all pieces, nats;
+        generator: Mean cross-entropy of the generator at masked places, nats.
+        discriminator: What the discriminator learns from, nats: mean binary
+            cross-entropy over all pieces (over the masked ones with "electric"), or
             during the warm-up its cross-entropy as a masked language model.
         mlm_correct: Share of masked places that the generator gets right.
         replaced: Share of pieces that differ from the original.
@@ -29,15 +30,11 @@ class Losses:
     """
 
     total: Tensor
-    mlm: Tensor
-    rtd: Tensor
+    generator: Tensor
+    discriminator: Tensor
     mlm_correct: Tensor
     replaced: Tensor
     same: Tensor
-
-    def detached(self) -> Losses:
-        """The same figures without what leads to gradients."""
-        return Losses(*(value.detach() for value in vars(self).values()))
 
     def stacked(self) -> Tensor:
         """All figures, detached, as one tensor [6]."""
@@ -58,7 +55,7 @@ class Corrupted:
         labels: Whether a piece differs from the original, bool [T].
         rows: Where a replacement was drawn, int64 [M].
         originals: What stood there, int64 [M].
-        logits: The generator's scores there, float32 [M, V].
+        logits: The generator's scores there, float32 [M, V]; [M, 0] without one.
     """
 
     batch: PackedBatch
@@ -69,13 +66,12 @@ class Corrupted:
 
 
 class Objective(nn.Module):
-    """What every objective has: two networks, masks and replacements.
+    """What a run trains, and how a batch gives its losses.
 
     Args:
         generator: A masked language model.
-        discriminator: The network that one keeps.
+        discriminator: The network that is kept.
         masking: Which pieces to mask.
-        sampler: What to put in their place.
     """
 
     # Whether the discriminator learns to detect, so that figures of it mean something.
@@ -86,57 +82,80 @@ class Objective(nn.Module):
         generator: ElectraForMaskedLM,
         discriminator: ElectraForPreTraining,
         masking: Masking,
-        sampler: Sampler,
     ) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
         self.masking = masking
-        self.sampler = sampler
         self.language_head: MaskedLMHead | None = None
 
-    def mask(self, batch: PackedBatch, random: torch.Generator) -> Masked:
-        """Mask pieces of a batch on the CPU; the result is where the networks are."""
-        device = self.discriminator.device
-        masked = self.masking(batch, random)
-        return Masked(
-            masked.batch.to(device),
-            masked.rows.to(device),
-            masked.originals.to(device),
-        )
-
-    def guess(
-        self, batch: PackedBatch, random: torch.Generator
-    ) -> tuple[Masked, Tensor]:
-        """Mask pieces of a batch, and the generator's scores there, float32 [M, V]."""
-        masked = self.mask(batch, random)
-        return masked, self.generator.forward_packed(masked.batch, masked.rows)
-
-    def corrupt(
+    def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
-    ) -> Corrupted:
-        """Mask pieces of a batch and put samples in their place.
+    ) -> Losses:
+        """The losses of a batch.
+
+        Where nothing of it can be masked they are zero, and so are the gradients.
 
         Args:
             batch: On the CPU.
             progress: How much of the training is over, 0 to 1.
             random: Decides on masks and samples.
         """
-        masked, logits = self.guess(batch, random)
-        rows, originals = masked.rows, masked.originals
-        with torch.no_grad():
-            samples = self.sampler(originals, logits.detach(), progress, random)
-        batch = batch.to(rows.device)
-        ids = batch.input_ids.index_copy(0, rows, samples)
-        return Corrupted(
-            batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
-        )
-
-    def forward(
-        self, batch: PackedBatch, progress: float, random: torch.Generator
-    ) -> Losses:
-        """The losses of a batch; arguments as in ``corrupt``."""
         raise NotImplementedError
+
+
+def guess(
+    batch: PackedBatch,
+    masking: Masking,
+    generator: ElectraForMaskedLM | None,
+    random: torch.Generator,
+) -> tuple[Masked, Tensor]:
+    """Mask pieces of a batch, and the generator's scores there, float32 [M, V].
+
+    Args:
+        batch: On the CPU, where the masks are drawn; the result is where the
+            generator is.
+        masking: Which pieces to mask.
+        generator: None gives scores of no pieces, [M, 0].
+        random: Decides on the masks.
+    """
+    masked = masking(batch, random)
+    if generator is None:
+        return masked, torch.zeros(len(masked.rows), 0)
+    device = generator.device
+    masked = Masked(
+        masked.batch.to(device), masked.rows.to(device), masked.originals.to(device)
+    )
+    return masked, generator.forward_packed(masked.batch, masked.rows)
+
+
+def corrupt(
+    batch: PackedBatch,
+    masking: Masking,
+    generator: ElectraForMaskedLM | None,
+    sampler: Sampler,
+    progress: float,
+    random: torch.Generator,
+) -> Corrupted:
+    """Mask pieces of a batch and put samples in their place.
+
+    Args:
+        batch: On the CPU.
+        masking: Which pieces to mask.
+        generator: Its scores are what a sampler may draw from.
+        sampler: What to put in their place.
+        progress: How much of the training is over, 0 to 1.
+        random: Decides on masks and samples.
+    """
+    masked, logits = guess(batch, masking, generator, random)
+    rows, originals = masked.rows, masked.originals
+    with torch.no_grad():
+        samples = sampler(originals, logits.detach(), progress, random)
+    batch = batch.to(rows.device)
+    ids = batch.input_ids.index_copy(0, rows, samples)
+    return Corrupted(
+        batch.with_ids(ids), ids != batch.input_ids, rows, originals, logits
+    )
 
 
 class ReplacedTokenDetection(Objective):
@@ -174,7 +193,8 @@ class ReplacedTokenDetection(Objective):
         mlm_warmup: float = 0.0,
         correction_weight: float = 0.0,
     ) -> None:
-        super().__init__(generator, discriminator, masking, sampler)
+        super().__init__(generator, discriminator, masking)
+        self.sampler = sampler
         self.rtd_weight = rtd_weight
         if share_embeddings:
             generator.share_embeddings(discriminator.electra)
@@ -188,11 +208,13 @@ class ReplacedTokenDetection(Objective):
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
-        """The losses of a batch; arguments as in ``corrupt``."""
+        """The losses of a batch."""
         if progress < self.mlm_warmup:
             return self._warm_up(batch, random)
-        corrupted = self.corrupt(batch, progress, random)
-        mlm = F.cross_entropy(corrupted.logits, corrupted.originals)
+        corrupted = corrupt(
+            batch, self.masking, self.generator, self.sampler, progress, random
+        )
+        mlm = mean_cross_entropy(corrupted.logits, corrupted.originals)
         discriminator = self.discriminator
         hidden = discriminator.electra.forward_packed(corrupted.batch).last_hidden_state
         scores = discriminator.head(hidden)
@@ -205,9 +227,9 @@ class ReplacedTokenDetection(Objective):
             places = hidden[corrupted.rows]
             total = total + self.correction(places, corrupted.originals)
         return Losses(
-            total=total,
-            mlm=mlm.detach(),
-            rtd=rtd.detach(),
+            total=total if len(corrupted.rows) else 0.0 * total,
+            generator=mlm.detach(),
+            discriminator=rtd.detach(),
             mlm_correct=share_correct(corrupted.logits, corrupted.originals),
             replaced=labels.float().mean(),
             same=same,
@@ -215,11 +237,11 @@ class ReplacedTokenDetection(Objective):
 
     def _warm_up(self, batch: PackedBatch, random: torch.Generator) -> Losses:
         """Both networks as masked language models, on the same masks."""
-        masked, logits = self.guess(batch, random)
+        masked, logits = guess(batch, self.masking, self.generator, random)
         seen, rows, originals = masked.batch, masked.rows, masked.originals
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
-        mlm = F.cross_entropy(logits, originals)
-        own = F.cross_entropy(self._named(hidden[rows]), originals)
+        mlm = mean_cross_entropy(logits, originals)
+        own = mean_cross_entropy(self._named(hidden[rows]), originals)
         correct = share_correct(logits, originals)
         nothing = mlm.new_zeros(())
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
@@ -231,7 +253,8 @@ class ReplacedTokenDetection(Objective):
             places: Hidden states there, float [M, H].
             originals: What stood there, int64 [M].
         """
-        return self.correction_weight * F.cross_entropy(self._named(places), originals)
+        loss = mean_cross_entropy(self._named(places), originals)
+        return self.correction_weight * loss
 
     def _named(self, hidden: Tensor) -> Tensor:
         """Which piece the discriminator's encoder takes each place to have held."""
@@ -252,7 +275,6 @@ class MaskedLanguageModeling(Objective):
             discriminator.
         discriminator: The model that one keeps.
         masking: Which pieces to mask.
-        sampler: Of no consequence while training.
     """
 
     detects = False
@@ -262,9 +284,8 @@ class MaskedLanguageModeling(Objective):
         generator: ElectraForMaskedLM,
         discriminator: ElectraForPreTraining,
         masking: Masking,
-        sampler: Sampler,
     ) -> None:
-        super().__init__(generator, discriminator, masking, sampler)
+        super().__init__(generator, discriminator, masking)
         generator.electra = discriminator.electra
         generator.tie_weights()
         discriminator.head.requires_grad_(False)
@@ -273,14 +294,22 @@ class MaskedLanguageModeling(Objective):
         self, batch: PackedBatch, progress: float, random: torch.Generator
     ) -> Losses:
         """The losses of a batch; those of detection are zero."""
-        masked, logits = self.guess(batch, random)
-        mlm = F.cross_entropy(logits, masked.originals)
+        masked, logits = guess(batch, self.masking, self.generator, random)
+        mlm = mean_cross_entropy(logits, masked.originals)
         correct = share_correct(logits, masked.originals)
         nothing = mlm.new_zeros(())
         return Losses(mlm, mlm.detach(), nothing, correct, nothing, nothing)
 
 
+def mean_cross_entropy(logits: Tensor, originals: Tensor) -> Tensor:
+    """Of scores [M, V] for originals [M], nats, a scalar; zero where M is."""
+    if len(originals):
+        return F.cross_entropy(logits, originals)
+    # A mean of nothing is NaN, which would end the run. This has gradients, all zero.
+    return logits.sum()
+
+
 @torch.no_grad()
 def share_correct(logits: Tensor, originals: Tensor) -> Tensor:
     """Share of places [M] whose largest score [M, V] is that of the original."""
-    return (logits.argmax(-1) == originals).float().mean()
+    return (logits.argmax(-1) == originals).float().sum() / max(len(originals), 1)

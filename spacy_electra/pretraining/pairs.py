@@ -9,6 +9,8 @@ from pathlib import Path
 import srsly
 import torch
 
+from ..checkpoints import read_tensors, to_int8_rows, write_tensors
+from ..checkpoints.names import PREFIX
 from ..errors import Errors
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
 from ..source import resolve_source
@@ -25,6 +27,8 @@ DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+# Rows of int8 with scales, which only this package reads.
+INT8 = "int8"
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -118,22 +122,43 @@ def export_run(
         run: Folder of a run: its result is taken or, where it has none yet, its last
             checkpoint; or anything else that ``open_pair`` opens.
         output: The directory, made where it is missing.
-        dtype: Precision of the weights in the files, a key of ``DTYPES``.
+        dtype: Precision of the weights in the files, a key of ``DTYPES``, or "int8":
+            rows of int8 with scales, and what the generator shares with the
+            discriminator only once. To be opened by this package alone.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If there is no such dtype.
     """
-    if dtype not in DTYPES:
-        choices = ", ".join(DTYPES)
+    if dtype not in (*DTYPES, INT8):
+        choices = ", ".join((*DTYPES, INT8))
         raise ValueError(Errors.SE002(name="dtype", value=dtype, choices=choices))
     pair = open_pair(run)
     # Other readers cut texts there: it is what the network can take.
     longest = pair.discriminator.config.max_position_embeddings
     pair.tokenizer.settings["model_max_length"] = longest
     folder = Path(output)
-    pair.discriminator.save_pretrained(folder, DTYPES[dtype])
+    written = DTYPES.get(dtype, torch.float32)
+    pair.discriminator.save_pretrained(folder, written)
     pair.tokenizer.save_pretrained(folder)
     if pair.generator is not None:
-        pair.generator.save_pretrained(folder / GENERATOR, DTYPES[dtype])
+        pair.generator.save_pretrained(folder / GENERATOR, written)
         pair.tokenizer.save_pretrained(folder / GENERATOR)
+    if dtype == INT8:
+        _round(folder)
+
+
+def _round(folder: Path) -> None:
+    """Bring the files of a pair, in float32, to rows of int8."""
+    own = read_tensors(folder)
+    if (folder / GENERATOR).is_dir():
+        beside = read_tensors(folder / GENERATOR)
+        encoder = [name for name in beside if name.startswith(PREFIX)]
+        is_shared = all(
+            name in own and torch.equal(own[name], beside[name]) for name in encoder
+        )
+        if is_shared:
+            for name in encoder:
+                del beside[name]
+        write_tensors(folder / GENERATOR, to_int8_rows(beside), encoder_above=is_shared)
+    write_tensors(folder, to_int8_rows(own))

@@ -33,6 +33,13 @@ _POSITIVE = (
 )
 
 
+def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            Errors.SE002(name=name, value=value, choices=", ".join(choices))
+        )
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """Which sequences.
@@ -126,6 +133,11 @@ class ObjectiveSettings:
     correction_weight: float = 0.0
     masked_sequences: float = 0.25
 
+    def __post_init__(self) -> None:
+        _check("objective.name", self.name, OBJECTIVES)
+        if self.name == "electric" and self.mask_replaced < 1:
+            raise ValueError(Errors.SE435(value=self.mask_replaced))
+
 
 @dataclass(frozen=True)
 class SamplerSettings:
@@ -155,6 +167,10 @@ class SamplerSettings:
     temperature: float = 1.0
     errors: Mapping[str, float] = field(default_factory=dict)
     largest_error_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check("sampler.weak", self.weak, SAMPLERS)
+        _check("sampler.strong", self.strong, SAMPLERS)
 
 
 @dataclass(frozen=True)
@@ -263,11 +279,6 @@ class PretrainingSettings:
     def __post_init__(self) -> None:
         _check("model.init", self.model.init, INITS)
         _check("model.words", self.model.words, WORDS)
-        _check("sampler.weak", self.sampler.weak, SAMPLERS)
-        _check("sampler.strong", self.sampler.strong, SAMPLERS)
-        _check("objective.name", self.objective.name, OBJECTIVES)
-        if self.objective.name == "electric" and self.objective.mask_replaced < 1:
-            raise ValueError(Errors.SE435(value=self.objective.mask_replaced))
         self._check_errors()
         _check("optimizer.name", self.optimizer.name, tuple(OPTIMIZERS))
         decay = self.optimizer.layer_decay
@@ -377,10 +388,3 @@ def settings_from(
         return kind(**values)
     except TypeError as error:
         raise ValueError(Errors.SE412(section=section, error=error)) from error
-
-
-def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            Errors.SE002(name=name, value=value, choices=", ".join(choices))
-        )

@@ -1,5 +1,7 @@
 """Networks of a few thousand weights, a batch for them, and fixed randomness."""
 
+from dataclasses import replace
+
 import torch
 
 from spacy_electra.models import (
@@ -9,6 +11,7 @@ from spacy_electra.models import (
     PackedBatch,
 )
 from spacy_electra.pretraining.masking import Masking
+from spacy_electra.pretraining.objective import corrupt
 from spacy_electra.pretraining.samplers import GeneratorSampler
 
 CONFIG = ElectraConfig(
@@ -22,6 +25,7 @@ CONFIG = ElectraConfig(
     hidden_dropout_prob=0.0,
     attention_probs_dropout_prob=0.0,
 )
+MASKING = Masking(mask_id=3, special_ids=(0, 1, 2, 3))
 
 
 def make_objective(kind, sampler=None, masking=None, **options):
@@ -30,9 +34,21 @@ def make_objective(kind, sampler=None, masking=None, **options):
     return kind(
         ElectraForMaskedLM(CONFIG.generator(0.5)),
         ElectraForPreTraining(CONFIG),
-        Masking(mask_id=3, special_ids=(0, 1, 2, 3), **masking or {}),
+        replace(MASKING, **masking or {}),
         sampler or GeneratorSampler(),
         **options,
+    )
+
+
+def corrupt_with(objective):
+    """The batch as an objective's discriminator sees it."""
+    return corrupt(
+        batch(),
+        objective.masking,
+        objective.generator,
+        objective.sampler,
+        0.0,
+        random(),
     )
 
 

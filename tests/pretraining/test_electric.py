@@ -71,7 +71,7 @@ def test_losses_of_a_batch_are_those_of_the_definition():
     task = objective(sampler, rtd_weight=7.0)
     losses = task(batch(), 0.0, random())
     same_again = random()
-    masked = task.mask(batch(), same_again)
+    masked = task.masking(batch(), same_again)
     noise = torch.rand(len(masked.rows), generator=same_again) < 0.5
     assert (masked.batch.input_ids[masked.rows] == 3).all()
     pieces = masked.originals.where(~noise, sampler.samples)
@@ -83,10 +83,12 @@ def test_losses_of_a_batch_are_those_of_the_definition():
     places = torch.arange(len(masked.rows))
     drawn = q[places, pieces]
     posterior = torch.where(noise, drawn, p) / (drawn + p)
-    torch.testing.assert_close(losses.rtd, -posterior.log().mean().detach())
+    torch.testing.assert_close(losses.discriminator, -posterior.log().mean().detach())
     mlm = -q[places, masked.originals].log().mean()
-    torch.testing.assert_close(losses.mlm, mlm)
-    torch.testing.assert_close(losses.total.detach(), losses.mlm + 7 * losses.rtd)
+    torch.testing.assert_close(losses.generator, mlm)
+    torch.testing.assert_close(
+        losses.total.detach(), losses.generator + 7 * losses.discriminator
+    )
     assert float(losses.replaced) == pytest.approx(
         int((pieces != masked.originals).sum()) / 80
     )

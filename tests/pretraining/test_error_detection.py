@@ -78,8 +78,8 @@ def test_losses_are_those_of_each_network_on_its_own_sequences(objective, shards
     rtd = torch.nn.functional.binary_cross_entropy_with_logits(
         objective.discriminator.forward_packed(changed.batch), changed.labels.float()
     )
-    assert losses.mlm == pytest.approx(mlm.item(), abs=1e-4)
-    assert losses.rtd == pytest.approx(rtd.item(), abs=1e-4)
+    assert losses.generator == pytest.approx(mlm.item(), abs=1e-4)
+    assert losses.discriminator == pytest.approx(rtd.item(), abs=1e-4)
     total = mlm + 50 * rtd + objective.correction_weight * correction
     assert losses.total.item() == pytest.approx(total.item(), abs=1e-3)
     assert losses.replaced == pytest.approx(changed.labels.float().mean().item())
@@ -94,8 +94,8 @@ def test_a_batch_without_masks_or_without_errors(objective, shards, share):
         objective.masked_sequences = 0.25
     losses.total.backward()
     assert torch.isfinite(losses.total)
-    assert (losses.mlm == 0) == (share == 0.0)
-    assert (losses.rtd == 0) == (share == 1.0)
+    assert (losses.generator == 0) == (share == 0.0)
+    assert (losses.discriminator == 0) == (share == 1.0)
 
 
 def test_both_heads_share_one_encoder(objective):

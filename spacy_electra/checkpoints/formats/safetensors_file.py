@@ -39,3 +39,16 @@ def read(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(Errors.SE202(file=file, error=error)) from error
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """What else the header says.
+
+    Raises:
+        ValueError: If the file is broken.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(Errors.SE202(file=file, error=error)) from error

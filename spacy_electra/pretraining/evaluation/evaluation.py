@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from ...metrics import Detection, detection
-from ...models import PackedBatch
+from ...models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ...tokenization.wordpiece import ElectraTokenizer
-from ..objective import Objective
+from ..masking import Masking
+from ..objective import Objective, corrupt, guess
 from ..samplers import Sampler
 
 _SEQUENCES_A_PASS = 32
 _CHARACTERS_A_DOCUMENT = 20_000
+_NOT_MEASURED = float("nan")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def evaluate(
     seed: int = 0,
     threshold: float = 0.5,
 ) -> Evaluation:
-    """Score generator and discriminator with each sampler, on the same masks.
+    """Score an objective's networks; see ``evaluate_networks``.
 
     Args:
         objective: Holds the networks and the masking. Where it does not detect, there
@@ -104,59 +106,88 @@ def evaluate(
     """
     was_training = objective.training
     objective.eval()
-    usual = objective.sampler
     try:
-        language = _language_figures(objective, batches, seed)
-        same: dict[str, float] = {}
-        figures: dict[str, Detection] = {}
-        for name, sampler in samplers.items() if objective.detects else ():
-            objective.sampler = sampler
-            same[name], figures[name] = _detection_figures(
-                objective, batches, seed, threshold
-            )
+        return evaluate_networks(
+            objective.generator,
+            objective.discriminator if objective.detects else None,
+            objective.masking,
+            batches,
+            samplers,
+            seed=seed,
+            threshold=threshold,
+        )
     finally:
-        objective.sampler = usual
         objective.train(was_training)
+
+
+@torch.no_grad()
+def evaluate_networks(
+    generator: ElectraForMaskedLM | None,
+    discriminator: ElectraForPreTraining | None,
+    masking: Masking,
+    batches: Sequence[PackedBatch],
+    samplers: Mapping[str, Sampler],
+    *,
+    seed: int = 0,
+    threshold: float = 0.5,
+) -> Evaluation:
+    """Score generator and discriminator with each sampler, on the same masks.
+
+    What can't be measured is NaN: the generator's figures without one or where nothing
+    is masked, an AUC where nothing or everything was replaced.
+
+    Args:
+        generator: In evaluation mode, if there is one.
+        discriminator: Likewise. Without one there are only the generator's figures.
+        masking: Which pieces to mask.
+        batches: Held-out sequences, one or more.
+        samplers: What fills the masked places, by name.
+        seed: Of masks and samples.
+        threshold: Probability from which a piece counts as marked.
+    """
+    language = (_NOT_MEASURED, _NOT_MEASURED)
+    if generator is not None:
+        language = _language_figures(generator, masking, batches, seed)
+    same: dict[str, float] = {}
+    figures: dict[str, Detection] = {}
+    for name, sampler in samplers.items() if discriminator is not None else ():
+        assert discriminator is not None
+        probabilities, labels, drawn = [], [], 0
+        for number, batch in enumerate(batches):
+            random = _random(seed, number)
+            corrupted = corrupt(batch, masking, generator, sampler, 1.0, random)
+            seen = corrupted.batch.to(discriminator.device)
+            scores = discriminator.forward_packed(seen)
+            ordinary = ~torch.isin(batch.input_ids, torch.tensor(masking.special_ids))
+            probabilities.append(scores.sigmoid().cpu()[ordinary])
+            labels.append(corrupted.labels.cpu()[ordinary])
+            drawn += len(corrupted.rows)
+        differing = torch.cat(labels).numpy()
+        figures[name] = detection(
+            torch.cat(probabilities).numpy(), differing, threshold
+        )
+        equal = drawn - int(differing.sum())
+        same[name] = equal / drawn if drawn else _NOT_MEASURED
     return Evaluation(*language, same=same, detection=figures)
 
 
 def _language_figures(
-    objective: Objective, batches: Sequence[PackedBatch], seed: int
+    generator: ElectraForMaskedLM,
+    masking: Masking,
+    batches: Sequence[PackedBatch],
+    seed: int,
 ) -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy of the generator at masked places."""
     losses, correct, masked = 0.0, 0, 0
-    device = objective.generator.device
     for number, batch in enumerate(batches):
-        chosen = objective.masking(batch, _random(seed, number))
-        rows, originals = chosen.rows.to(device), chosen.originals.to(device)
-        logits = objective.generator.forward_packed(chosen.batch.to(device), rows)
+        chosen, logits = guess(batch, masking, generator, _random(seed, number))
+        originals = chosen.originals
         losses += F.cross_entropy(logits, originals, reduction="sum").item()
         correct += int((logits.argmax(-1) == originals).sum())
         masked += len(originals)
-    return losses / max(masked, 1), correct / max(masked, 1)
-
-
-def _detection_figures(
-    objective: Objective,
-    batches: Sequence[PackedBatch],
-    seed: int,
-    threshold: float,
-) -> tuple[float, Detection]:
-    """Share of samples equal to the original, and the discriminator's figures."""
-    specials = torch.tensor(objective.masking.special_ids)
-    probabilities, labels, equal, drawn = [], [], 0, 0
-    for number, batch in enumerate(batches):
-        corrupted = objective.corrupt(batch, 1.0, _random(seed, number))
-        scores = objective.discriminator.forward_packed(corrupted.batch)
-        ordinary = ~torch.isin(batch.input_ids, specials)
-        probabilities.append(scores.sigmoid().cpu()[ordinary])
-        labels.append(corrupted.labels.cpu()[ordinary])
-        drawn += len(corrupted.rows)
-        equal += len(corrupted.rows) - int(corrupted.labels.sum())
-    figures = detection(
-        torch.cat(probabilities).numpy(), torch.cat(labels).numpy(), threshold
-    )
-    return equal / max(drawn, 1), figures
+    if not masked:
+        return _NOT_MEASURED, _NOT_MEASURED
+    return losses / masked, correct / masked
 
 
 def _random(seed: int, number: int) -> torch.Generator:

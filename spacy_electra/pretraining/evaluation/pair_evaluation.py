@@ -8,15 +8,13 @@ import numpy as np
 import torch
 
 from ...errors import Errors
-from ...models import ElectraForMaskedLM
 from ...models.precision import autocast
 from ..building import named_sampler
 from ..masking import Masking
-from ..objective import ReplacedTokenDetection
 from ..pairs import Pair
 from ..samplers import GeneratorSampler, Sampler
 from ..settings import SamplerSettings
-from .evaluation import evaluate, held_out_batches
+from .evaluation import evaluate_networks, held_out_batches
 
 _DRAWN = ("unigram", "frequency")
 
@@ -65,23 +63,18 @@ def evaluate_pair(
         name: named_sampler(name, settings, counts, tokenizer) for name in _DRAWN
     }
     generator = pair.generator
-    if generator is None:
-        # Its place is taken by one that nothing is asked of.
-        smallest = pair.discriminator.config.generator(0.25)
-        generator = ElectraForMaskedLM(smallest)
-    else:
+    if generator is not None:
+        generator.to(device)
         samplers = {"generator": GeneratorSampler(), **samplers}
-    objective = ReplacedTokenDetection(
-        generator,
-        pair.discriminator,
-        Masking.from_tokenizer(tokenizer, share=mask_share),
-        samplers["unigram"],
-        # Networks that were trained apart keep their own.
-        share_embeddings=False,
-    ).to(device)
     with autocast(torch.device(device), precision):
-        figures = evaluate(
-            objective, batches, samplers, seed=seed, threshold=threshold
+        figures = evaluate_networks(
+            generator,
+            pair.discriminator.to(device),
+            Masking.from_tokenizer(tokenizer, share=mask_share),
+            batches,
+            samplers,
+            seed=seed,
+            threshold=threshold,
         ).flat()
     if pair.generator is None:
         figures = {k: v for k, v in figures.items() if not k.startswith("mlm_")}

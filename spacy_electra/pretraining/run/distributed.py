@@ -191,7 +191,8 @@ class Sharded:
         except ImportError as error:
             message = Errors.SE433(version=torch.__version__)
             raise ImportError(message) from error
-        sampler = objective.sampler
+        # A sampler may hold as much as the corpus, and has no weights.
+        sampler = getattr(objective, "sampler", None)
         self.plain = copy.deepcopy(objective, {id(sampler): sampler}).cpu()
         self.objective: Any = objective
         mesh = init_device_mesh(objective.discriminator.device.type, (processes,))

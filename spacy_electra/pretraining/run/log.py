@@ -24,7 +24,14 @@ from .checkpointing import Progress
 LOG = "log.csv"
 WANDB_ID = "wandb_id.txt"
 Report = Callable[[dict[str, Any]], None]
-_TRAINED = ("mlm", "rtd", "mlm_correct", "replaced", "same")
+# Columns of the log, and the fields of ``Losses`` that fill them.
+_TRAINED = {
+    "mlm": "generator",
+    "rtd": "discriminator",
+    "mlm_correct": "mlm_correct",
+    "replaced": "replaced",
+    "same": "same",
+}
 COLUMNS = (
     "step",
     "tokens",
@@ -57,7 +64,9 @@ class RunningFigures:
             seconds: Time spent up to its end.
             losses: What it gave; they stay where they are, so a GPU need not wait.
         """
-        values = torch.stack([getattr(losses, name).float() for name in _TRAINED])
+        values = torch.stack(
+            [getattr(losses, name).float() for name in _TRAINED.values()]
+        )
         self._sum = values if self._sum is None else self._sum + values
         self.tokens += tokens
         self.until = seconds

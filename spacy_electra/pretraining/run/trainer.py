@@ -307,57 +307,53 @@ class Trainer:
         Raises:
             FloatingPointError: If a loss or gradient is not finite.
         """
+        chosen, size = self.settings.optimizer, self.workers.size
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        tokens, losses = self._backward()
-        limit = self.settings.optimizer.grad_clip or float("inf")
+        # Batches have numbers: those of a step follow each other, and each process
+        # takes every ``size``-th. A batch weighs by its pieces.
+        first = self.step * self.batches_a_step
+        numbers = range(first, first + self.batches_a_step)
+        tokens = sum(self.batches.tokens(number) for number in numbers)
+        mine = numbers[self.workers.rank :: size]
+        figures: Tensor | None = None
+        for number in mine:
+            share = self.batches.tokens(number) / tokens
+            # Gradients travel once a step, after its last batch.
+            last = number == mine[-1]
+            with nullcontext() if last else without_exchange(self.wrapped):
+                losses = self._losses(number)
+                # Processes average their gradients, and the sum is what is wanted.
+                (losses.total * share * size).backward()
+            part = losses.stacked() * share
+            figures = part if figures is None else figures + part
+        assert figures is not None
+        of_all = Losses.unstacked(self.workers.sum(figures))
+        limit = chosen.grad_clip or float("inf")
         norm = whole(torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit))
-        if not bool(torch.isfinite(norm + losses.total)):
+        if not bool(torch.isfinite(norm + of_all.total)):
             raise FloatingPointError(
                 Errors.SE413(
-                    step=self.step, mlm=float(losses.mlm), rtd=float(losses.rtd)
+                    step=self.step,
+                    mlm=float(of_all.generator),
+                    rtd=float(of_all.discriminator),
                 )
             )
-        factor = warmup_then_decay(
-            self.progress, self.step, self.settings.optimizer.warmup_steps
-        )
+        factor = warmup_then_decay(self.progress, self.step, chosen.warmup_steps)
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             optimizer.step()
         if self.average is not None:
             self.average.update()
-        return tokens, losses
-
-    def _backward(self) -> tuple[int, Losses]:
-        """Gradients of all batches of a step, each weighing by its pieces."""
-        first = self.step * self.batches_a_step
-        numbers = range(first, first + self.batches_a_step)
-        if len(numbers) == 1:
-            losses = self._losses(numbers[0])
-            losses.total.backward()
-            tokens = self.batches.tokens(numbers[0])
-            return tokens, losses.detached()
-        tokens = sum(self.batches.tokens(number) for number in numbers)
-        mine = numbers[self.workers.rank :: self.workers.size]
-        figures: Tensor | None = None
-        for number in mine:
-            share = self.batches.tokens(number) / tokens
-            last = number == mine[-1]
-            with nullcontext() if last else without_exchange(self.wrapped):
-                losses = self._losses(number)
-                # Gradients come out as the mean over processes, and should be the sum.
-                (losses.total * share * self.workers.size).backward()
-            part = losses.stacked() * share
-            figures = part if figures is None else figures + part
-        assert figures is not None
-        return tokens, Losses.unstacked(self.workers.sum(figures))
+        return tokens, of_all
 
     def _losses(self, number: int) -> Losses:
         """Losses of a batch by its number, which decides on all that is random."""
         training = self.settings.training
         key = (training.seed << 32) + number
         random = torch.Generator().manual_seed(key)
+        # Dropout draws from the global one.
         torch.manual_seed(key)
         with autocast(self.device, training.precision):
             return cast(
