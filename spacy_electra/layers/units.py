@@ -197,7 +197,8 @@ class _PerToken(_Arrays):
 class LargestPiece(_PerToken):
     """One output per token: the largest of its pieces, minus infinity without any.
 
-    The head gives one number per piece.
+    The head gives one number per piece. What it gives for unknown pieces says nothing
+    of the word, so a token of these alone counts as one without any.
     """
 
     def inputs(
@@ -210,6 +211,8 @@ class LargestPiece(_PerToken):
         """The largest per token, float [U]."""
         values = logits.detach().cpu().numpy()
         _, rows = max_over_pieces(values, encoded.pieces, empty=-np.inf)
+        if encoded.pieces:
+            rows[np.concatenate([part.unknown for part in encoded.pieces])] = -1
         return _in_places(logits[_tensor(rows[rows >= 0], logits)], rows >= 0, -np.inf)
 
 

@@ -122,7 +122,8 @@ class ElectraRTD(TrainablePipe):
 
     Sets on each token the probability that it was replaced, and whether that reaches
     the threshold, and gathers the marked words in ``doc.spans[spans_key]`` with their
-    probabilities in ``.attrs["scores"]``. White space has probability 0.
+    probabilities in ``.attrs["scores"]``. White space has probability 0, and so has a
+    token that is unknown to the vocabulary: nothing can be said of it.
 
     Args:
         vocab: The pipeline's.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
+from .unknown import unknown_tokens
 from .wordpiece import ElectraTokenizer, Encoding
 
 Integers = NDArray[np.int64]
@@ -26,14 +27,21 @@ class Pieces:
             last, int64 [n, 2].
         alignment: Row i holds the indices of the pieces that share a character with
             token i, ascending; none for white space.
+        unk_id: Id of the unknown piece.
     """
 
     ids: Integers
     offsets: Integers
     alignment: Ragged
+    unk_id: int = -1
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Which tokens have pieces, all of them unknown, bool [tokens]."""
+        return unknown_tokens(self.ids, self.alignment, self.unk_id)
 
 
 def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
@@ -120,7 +128,8 @@ def _pieces_of_words(
         places = cast(Ints1d, np.arange(len(words), dtype="i"))
         alignment = Ragged(places, cast(Ints1d, lengths))
         offsets = encoding.offsets + starts[number][words][:, None]
-        pieces.append(Pieces(encoding.ids, offsets, alignment))
+        unk_id = tokenizer.unk_token_id
+        pieces.append(Pieces(encoding.ids, offsets, alignment, unk_id))
     return pieces
 
 
@@ -156,7 +165,9 @@ def _align_texts(
     lengths = np.maximum(behind - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     lengths[bounds.is_space] = 0
-    return _split_by_doc(encodings, first, lengths, piece_counts, token_counts)
+    return _split_by_doc(
+        encodings, first, lengths, piece_counts, token_counts, tokenizer.unk_token_id
+    )
 
 
 def token_starts(doc: Doc) -> Integers:
@@ -197,6 +208,7 @@ def _split_by_doc(
     lengths: Integers,
     piece_counts: Integers,
     token_counts: Integers,
+    unk_id: int,
 ) -> list[Pieces]:
     """Cut the alignment of all Docs into one of each, counted from its own pieces."""
     piece_begins = np.cumsum(piece_counts) - piece_counts
@@ -216,6 +228,6 @@ def _split_by_doc(
             data[data_ends[number] : data_ends[number + 1]],
             cast(Ints1d, lengths[token_start:token_end]),
         )
-        pieces.append(Pieces(encoding.ids, encoding.offsets, alignment))
+        pieces.append(Pieces(encoding.ids, encoding.offsets, alignment, unk_id))
         token_start = token_end
     return pieces

@@ -52,6 +52,8 @@ def unknown_tokens(ids: Integers, alignment: Ragged, unk_id: int) -> NDArray[np.
         unk_id: Id of the unknown piece.
     """
     lengths = np.asarray(alignment.lengths)
+    if not (ids == unk_id).any():
+        return np.zeros(len(lengths), dtype=bool)
     known = np.asarray(ids != unk_id)[np.asarray(alignment.dataXd).reshape(-1)]
     ends = lengths.cumsum()
     counts = np.concatenate([[0], known.cumsum()])

@@ -4,9 +4,11 @@ import json
 import unicodedata
 import warnings
 
+import numpy as np
 import pytest
 import spacy
 from spacy.tokens import Doc
+from spacy.training import Example
 
 from spacy_electra.models import ElectraConfig, ElectraForPreTraining
 from spacy_electra.tokenization import ElectraTokenizer
@@ -34,9 +36,10 @@ def source(tmp_path):
     return tmp_path
 
 
-def rtd(source):
+def rtd(source, **config):
     nlp = spacy.blank("en")
-    nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": str(source)}}})
+    config["model"] = {"encoder": {"source": str(source)}}
+    nlp.add_pipe("electra_rtd", config=config)
     return nlp
 
 
@@ -94,3 +97,30 @@ def test_vocabulary_of_words_that_another_program_cuts_is_served_or_refused(sour
     again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
     other = again(Doc(again.vocab, words=["東京都", "に", "行く"], spaces=[False] * 3))
     assert other._.trf_data.wordpieces.strings == doc._.trf_data.wordpieces.strings
+
+
+def test_token_that_is_unknown_has_no_score(source):
+    nlp = rtd(source)
+    doc = nlp("the 猫 sat dog")
+    scores = [token._.rtd_score for token in doc]
+    assert scores[1] == scores[3] == 0.0
+    assert 0.0 < scores[0] < 1.0 and 0.0 < scores[2] < 1.0
+    assert not doc[1]._.is_replaced
+    # Beside an unknown piece another one of the token counts.
+    beside = Doc(nlp.vocab, words=["the猫", "sat"], spaces=[False, False])
+    assert nlp(beside)[0]._.rtd_score > 0.0
+
+
+def test_unknown_tokens_teach_nothing_and_break_nothing(source):
+    nlp = rtd(source, objective="supervised")
+    reference = nlp.make_doc("the 猫 sat")
+    reference.spans["rtd"] = [reference[1:2]]
+    example = Example(nlp.make_doc("the 猫 sat"), reference)
+    nlp.initialize(lambda: [example])
+    losses = nlp.update([example], sgd=nlp.create_optimizer())
+    assert np.isfinite(losses["electra_rtd"])
+    alone = nlp.make_doc("猫 猫 猫")
+    alone.spans["rtd"] = [alone[1:2]]
+    losses = nlp.update([Example(nlp.make_doc("猫 猫 猫"), alone)])
+    assert losses["electra_rtd"] == 0.0
+    assert np.isfinite(nlp("the cat")[0]._.rtd_score)
