@@ -402,6 +402,14 @@ class Errors(_Message):
         'encoder is an EncoderListener. Set objective = "supervised", or the encoder '
         "to spacy-electra.Encoder.v1."
     )
+    SE353 = (
+        "score_attribute and flag_attribute are both {name!r}. Give each a name of its "
+        "own: one holds a probability, the other a yes or no."
+    )
+    SE354 = (
+        "token._.{name} exists already, with a getter or as a method, so what the "
+        "component sets there would never be read. Choose another {key}."
+    )
     SE360 = (
         "There are no vectors on this Doc. Run an `electra` component on it; with "
         "store = false set set_tensor = true, which keeps them in doc.tensor."

@@ -11,26 +11,23 @@ from spacy.util import registry
 from ..errors import Errors
 from ..models import ElectraConfig, ElectraModel
 from ..models.heads import HeadModel
-from ..models.precision import resolve_precision
 from ..models.pretrained import LoadReport
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
-from ..tokenization.windows import make_windows
-from .encoder_shim import EncoderShim, Tuning
-from .encoding import Network, WithEncoder, encode_texts
+from .encoding import EncoderSettings, Network, WithEncoder, encode_texts
 from .types import PieceStates, Text
 
 
 @registry.architectures("spacy-electra.Encoder.v1")
 def Encoder(
     source: str = "en_tiny",
-    window: int = 128,
-    stride: int = 96,
-    max_tokens: int = 8192,
-    precision: str = "auto",
-    layer_decay: float = 1.0,
-    frozen_layers: int = 0,
-    gradient_checkpointing: bool = False,
+    window: int = EncoderSettings.window,
+    stride: int = EncoderSettings.stride,
+    max_tokens: int = EncoderSettings.max_tokens,
+    precision: str = EncoderSettings.precision,
+    layer_decay: float = EncoderSettings.layer_decay,
+    frozen_layers: int = EncoderSettings.frozen_layers,
+    gradient_checkpointing: bool = EncoderSettings.gradient_checkpointing,
 ) -> EncoderModel:
     """An ELECTRA encoder with weights of its own.
 
@@ -55,21 +52,22 @@ def Encoder(
     Raises:
         ValueError: If there is no such precision, or the windows make no sense.
     """
-    resolve_precision(precision, torch.device("cpu"))
-    make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
-    tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
+    settings = EncoderSettings(
+        window=window,
+        stride=stride,
+        max_tokens=max_tokens,
+        precision=precision,
+        layer_decay=layer_decay,
+        frozen_layers=frozen_layers,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     return EncoderModel(
         "electra_encoder",
         _forward,
         init=_initialize,
         dims={"nO": None},
-        attrs={
-            "source": source,
-            "window": window,
-            "stride": stride,
-            "max_tokens": max_tokens,
-        },
-        shims=[EncoderShim(precision, tuning)],
+        attrs={"source": source, **settings.attrs},
+        shims=[settings.shim()],
     )
 
 

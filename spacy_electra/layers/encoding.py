@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -14,13 +15,62 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..models import PackedBatch, split_by_tokens
+from ..models.precision import resolve_precision
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
-from .encoder_shim import EncoderShim
+from .encoder_shim import EncoderShim, Tuning
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair, docs_of
 
 Network = TypeVar("Network", bound=PretrainedModel)
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The settings of an encoder, whatever architecture it is in, and their defaults.
+
+    Args:
+        window: Most pieces that attend to each other, [CLS] and [SEP] among them.
+        stride: Pieces from the start of a window to that of the next.
+        max_tokens: Most pieces of one forward pass; it bounds memory.
+        precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        layer_decay: As in ``Tuning``, like the next two.
+        frozen_layers: The same.
+        gradient_checkpointing: The same.
+
+    Raises:
+        ValueError: If there is no such precision, or the windows make no sense; if a
+            value of ``Tuning`` can't be.
+    """
+
+    window: int = 128
+    stride: int = 96
+    max_tokens: int = 8192
+    precision: str = "auto"
+    layer_decay: float = Tuning.layer_decay
+    frozen_layers: int = Tuning.frozen_layers
+    gradient_checkpointing: bool = Tuning.gradient_checkpointing
+
+    def __post_init__(self) -> None:
+        resolve_precision(self.precision, torch.device("cpu"))
+        make_windows([], window=self.window, stride=self.stride, cls_id=0, sep_id=0)
+        self.shim()
+
+    def shim(self) -> EncoderShim:
+        """An empty shim."""
+        tuning = Tuning(
+            self.layer_decay, self.frozen_layers, self.gradient_checkpointing
+        )
+        return EncoderShim(self.precision, tuning)
+
+    @property
+    def attrs(self) -> dict[str, int]:
+        """The attributes of a model that encodes."""
+        return {
+            "window": self.window,
+            "stride": self.stride,
+            "max_tokens": self.max_tokens,
+        }
 
 
 class WithEncoder(OwnClass[InT, OutT]):

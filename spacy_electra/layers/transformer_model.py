@@ -18,15 +18,14 @@ from torch import Tensor
 
 from ..errors import Warnings
 from ..models import ElectraConfig, ElectraModel, PackedBatch
-from ..models.precision import resolve_precision
 from ..models.pretrained import LoadReport
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align, align_spans
 from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
 from .encoder import Encoder, open_source
-from .encoder_shim import EncoderShim, Tuning
-from .encoding import Network, WithEncoder, encode, last_hidden
+from .encoder_shim import EncoderShim
+from .encoding import EncoderSettings, Network, WithEncoder, encode, last_hidden
 from .listener import EncoderListener
 from .transformer_batch import ElectraBatch
 
@@ -45,13 +44,13 @@ def make_transformer_model(
     transformer_config: dict[str, Any] = {},  # noqa: B006
     mixed_precision: bool = False,
     grad_scaler_config: dict[str, Any] = {},  # noqa: B006
-    window: int = 128,
-    stride: int = 96,
-    max_tokens: int = 8192,
-    precision: str = "auto",
-    layer_decay: float = 1.0,
-    frozen_layers: int = 0,
-    gradient_checkpointing: bool = False,
+    window: int = EncoderSettings.window,
+    stride: int = EncoderSettings.stride,
+    max_tokens: int = EncoderSettings.max_tokens,
+    precision: str = EncoderSettings.precision,
+    layer_decay: float = EncoderSettings.layer_decay,
+    frozen_layers: int = EncoderSettings.frozen_layers,
+    gradient_checkpointing: bool = EncoderSettings.gradient_checkpointing,
 ) -> TransformerModel:
     """An ELECTRA encoder that spacy-transformers' components take for one of theirs.
 
@@ -86,19 +85,23 @@ def make_transformer_model(
     """
     if mixed_precision and precision == "auto":
         precision = "bf16"
-    resolve_precision(precision, torch.device("cpu"))
-    make_windows([], window=window, stride=stride, cls_id=0, sep_id=0)
-    tuning = Tuning(layer_decay, frozen_layers, gradient_checkpointing)
+    settings = EncoderSettings(
+        window=window,
+        stride=stride,
+        max_tokens=max_tokens,
+        precision=precision,
+        layer_decay=layer_decay,
+        frozen_layers=frozen_layers,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     return TransformerModel(
-        EncoderShim(precision, tuning),
+        settings.shim(),
         {
             "name": name,
             "get_spans": get_spans,
             "tokenizer_config": dict(tokenizer_config),
             "transformer_config": dict(transformer_config),
-            "window": window,
-            "stride": stride,
-            "max_tokens": max_tokens,
+            **settings.attrs,
             "replace_listener": replace_listener,
             "replace_listener_cfg": replace_listener_cfg,
         },
@@ -115,13 +118,13 @@ def Tok2VecTransformer(
     transformer_config: dict[str, Any] = {},  # noqa: B006
     mixed_precision: bool = False,
     grad_scaler_config: dict[str, Any] = {},  # noqa: B006
-    window: int = 128,
-    stride: int = 96,
-    max_tokens: int = 8192,
-    precision: str = "auto",
-    layer_decay: float = 1.0,
-    frozen_layers: int = 0,
-    gradient_checkpointing: bool = False,
+    window: int = EncoderSettings.window,
+    stride: int = EncoderSettings.stride,
+    max_tokens: int = EncoderSettings.max_tokens,
+    precision: str = EncoderSettings.precision,
+    layer_decay: float = EncoderSettings.layer_decay,
+    frozen_layers: int = EncoderSettings.frozen_layers,
+    gradient_checkpointing: bool = EncoderSettings.gradient_checkpointing,
 ) -> Model[list[Doc], list[Floats2d]]:
     """As ``spacy-transformers.Tok2VecTransformer.v3``: an encoder of one component.
 
@@ -137,13 +140,13 @@ def Tok2VecTransformer(
         transformer_config,
         mixed_precision,
         grad_scaler_config,
-        window,
-        stride,
-        max_tokens,
-        precision,
-        layer_decay,
-        frozen_layers,
-        gradient_checkpointing,
+        window=window,
+        stride=stride,
+        max_tokens=max_tokens,
+        precision=precision,
+        layer_decay=layer_decay,
+        frozen_layers=frozen_layers,
+        gradient_checkpointing=gradient_checkpointing,
     )
     # The nesting is that of a TransformerListener whose listener was replaced, so that
     # the saved weights of one open in the other.

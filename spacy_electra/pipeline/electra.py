@@ -23,7 +23,7 @@ from ..layers.adapter import (
 from ..layers.listener import EncoderListener, batch_id, lend
 from ..layers.transformer_batch import ElectraBatch
 from ..layers.transformer_model import TransformerModel
-from .batching import TOKENS_A_GROUP, annotate_in_groups
+from .component import TOKENS_A_GROUP, annotate_in_groups
 from .listening import (
     FixedReaderCount,
     Listener,

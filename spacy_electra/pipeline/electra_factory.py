@@ -10,39 +10,25 @@ from collections.abc import Callable
 
 from spacy.language import Language
 from spacy.pipeline import Pipe
-from thinc.api import Config, Model
+from thinc.api import Model
 
-from .batching import TOKENS_A_GROUP
+from .component import TOKENS_A_GROUP
 
-DEFAULT_CONFIG = """
-[model]
-@architectures = "spacy-electra.TransformerModel.v1"
-name = "en_tiny"
-get_spans = null
-tokenizer_config = {}
-transformer_config = {}
-mixed_precision = false
-grad_scaler_config = {}
-window = 128
-stride = 96
-max_tokens = 8192
-precision = "auto"
-layer_decay = 1.0
-frozen_layers = 0
-gradient_checkpointing = false
-
-[set_extra_annotations]
-@annotation_setters = "spacy-transformers.null_annotation_setter.v1"
-"""
-DEFAULTS = Config().from_str(DEFAULT_CONFIG)
+# Everything else is a default of the architecture.
+DEFAULT_MODEL = {
+    "@architectures": "spacy-electra.TransformerModel.v1",
+    "name": "en_tiny",
+}
 
 
 @Language.factory(
     "electra",
     assigns=["doc._.trf_data"],
     default_config={
-        "model": DEFAULTS["model"],
-        "set_extra_annotations": DEFAULTS["set_extra_annotations"],
+        "model": DEFAULT_MODEL,
+        "set_extra_annotations": {
+            "@annotation_setters": "spacy-transformers.null_annotation_setter.v1"
+        },
         "max_batch_items": TOKENS_A_GROUP,
         "store": True,
         "set_tensor": False,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import registry
 from torch import Tensor
 
 from ..errors import Errors
@@ -22,19 +25,25 @@ from ..pretraining.building import build_sampler
 from ..pretraining.evaluation.evaluation import Evaluation, evaluate
 from ..pretraining.masking import Masking
 from ..pretraining.objective import ReplacedTokenDetection
-from ..pretraining.settings import SamplerSettings
+from ..pretraining.settings import SAMPLERS, SamplerSettings
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align
 from ..tokenization.windows import make_windows
+from .rtd_objectives import RTDObjective
+from .rtd_scorer import Scores, detection_scores
+
+if TYPE_CHECKING:
+    from .rtd import ElectraRTD
 
 # Below the source of a discriminator.
 GENERATOR_FOLDER = "generator"
 
 
+@registry.misc("spacy-electra.PretrainRTD.v1")
 @dataclass(frozen=True)
-class RTDPretrainingSettings:
-    """How ``objective = "pretrain"`` trains.
+class PretrainRTD(RTDObjective):
+    """Learns from raw text, with a generator that replaces words.
 
     Args:
         generator: Where the generator comes from, as ``source``; None takes the folder
@@ -50,6 +59,9 @@ class RTDPretrainingSettings:
         rise_steps: Updates over which it rises; 0 begins with the end.
         temperature: Divides the generator's scores.
         seed: Of masks and samples.
+
+    Raises:
+        ValueError: If a value can't be; the message names it.
     """
 
     generator: str | None = None
@@ -64,6 +76,94 @@ class RTDPretrainingSettings:
     rise_steps: int = 1000
     temperature: float = 1.0
     seed: int = 0
+    name: ClassVar[str] = "pretrain"
+
+    def __post_init__(self) -> None:
+        for name in ("mask_share", "mask_replaced", "start", "end"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(
+                    Errors.SE003(name=name, requirement="from 0 to 1", value=value)
+                )
+        for name in ("temperature", "generator_fraction"):
+            value = getattr(self, name)
+            if value <= 0:
+                requirement = "a positive float"
+                raise ValueError(
+                    Errors.SE003(name=name, requirement=requirement, value=value)
+                )
+        for name in ("rtd_weight", "rise_steps"):
+            value = getattr(self, name)
+            if value < 0:
+                raise ValueError(
+                    Errors.SE003(name=name, requirement="0 or more", value=value)
+                )
+        for name in ("weak", "strong"):
+            value = getattr(self, name)
+            if value not in SAMPLERS:
+                choices = ", ".join(SAMPLERS)
+                raise ValueError(Errors.SE002(name=name, value=value, choices=choices))
+
+    def begin(self, component: ElectraRTD, examples: Sequence[Example]) -> None:
+        """Count the pieces of the data, and start from the first step."""
+        component.pretraining = None
+        component.cfg["pretraining_steps"] = 0
+        if not component.is_listening:
+            texts = [example.predicted.text for example in examples]
+            _count(component.model, texts)
+
+    def learn(self, component: ElectraRTD, examples: Sequence[Example]) -> float:
+        """Learn from the text of the examples.
+
+        Raises:
+            ValueError: If the encoder is another component's.
+        """
+        docs = [example.predicted for example in examples]
+        # Saved with the component, so that the sampler's rise goes on where it was.
+        step = component.cfg.get("pretraining_steps", 0)
+        loss = self._on(component, docs).update(docs, step)
+        component.cfg["pretraining_steps"] = step + 1
+        return loss
+
+    def score(
+        self, component: ElectraRTD, examples: Sequence[Example]
+    ) -> Scores | None:
+        """Score both networks on the examples' text, its words replaced as in training.
+
+        None where the encoder is another component's.
+        """
+        if component.is_listening:
+            return None
+        docs = [example.predicted for example in examples]
+        figures = self._on(component, docs).evaluate(docs, component.threshold)
+        if figures is None:
+            return {}
+        return {
+            **detection_scores(figures.detection["end"]),
+            "rtd_mlm_loss": figures.mlm_loss,
+            "rtd_mlm_accuracy": figures.mlm_accuracy,
+        }
+
+    def _on(self, component: ElectraRTD, docs: Sequence[Doc]) -> RTDPretraining:
+        if component.is_listening:
+            raise ValueError(Errors.SE352())
+        model, pretraining = component.model, component.pretraining
+        if pretraining is None or not pretraining.is_of(model, self):
+            counts = model.attrs["piece_counts"]
+            if counts is None:
+                # A pipeline that goes on training without nlp.initialize().
+                counts = _count(model, [doc.text for doc in docs])
+            pretraining = RTDPretraining(model, self, np.asarray(counts))
+            component.pretraining = pretraining
+        return pretraining
+
+
+def _count(model: Head, texts: Sequence[str]) -> NDArray[np.int64]:
+    tokenizer = model.encoder.load().tokenizer
+    assert tokenizer is not None
+    counts = count_pieces(texts, tokenizer)
+    model.attrs["piece_counts"] = counts
+    return counts
 
 
 class RTDPretraining:
@@ -78,19 +178,17 @@ class RTDPretraining:
     def __init__(
         self,
         model: Head,
-        settings: RTDPretrainingSettings,
+        settings: PretrainRTD,
         counts: NDArray[np.int64],
     ) -> None:
         self.settings = settings
         self.encoder = model.encoder
-        self.step = 0
-        shim = self.encoder.load()
+        head, shim = model.load(), self.encoder.load()
         assert shim.tokenizer is not None
         self.device, self.precision = shim.device, shim.precision
         self.tokenizer = shim.tokenizer
-        head = model.load()
         # The parts are those of the model, so that what is trained here is there.
-        with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):
             discriminator = ElectraForPreTraining(shim.network.config)
         discriminator.electra, discriminator.head = shim.network, head.network
         frequencies = torch.tensor(counts)
@@ -117,48 +215,72 @@ class RTDPretraining:
             rtd_weight=settings.rtd_weight,
         )
 
-    @property
-    def progress(self) -> float:
+    def is_of(self, model: Head, settings: PretrainRTD) -> bool:
+        """Whether it trains the networks that a model holds now, by these settings."""
+        shims = (model.encoder.shim, model.shim, generator_shim(model))
+        if self.settings != settings or any(shim.is_empty for shim in shims):
+            return False
+        discriminator, generator = (
+            self.objective.discriminator,
+            self.objective.generator,
+        )
+        mine = (discriminator.electra, discriminator.head, generator)
+        return all(a is shim.network for a, shim in zip(mine, shims, strict=True))
+
+    def __reduce__(self) -> Any:
+        # A copy of the component, or another process, makes its own where it trains.
+        return type(None), ()
+
+    def progress(self, step: int) -> float:
         """How far the sampler's rise has come, 0 to 1."""
         if not self.settings.rise_steps:
             return 1.0
-        return min(1.0, self.step / self.settings.rise_steps)
+        return min(1.0, step / self.settings.rise_steps)
 
-    def update(self, docs: Sequence[Doc]) -> float:
+    def update(self, docs: Sequence[Doc], step: int) -> float:
         """Add the gradients of a batch to the weights' own.
 
         Args:
             docs: Only their text is used.
+            step: Updates before this one.
 
         Returns:
-            The loss, weighted as in the objective; 0 where there is no piece.
+            The loss, weighted as in the objective; 0 where there is no piece to mask.
         """
         self.objective.train()
-        random = torch.Generator().manual_seed((self.settings.seed << 32) + self.step)
+        random = torch.Generator().manual_seed((self.settings.seed << 32) + step)
         loss = 0.0
         batches = self.batches(docs)
         total = sum(len(batch.input_ids) for batch in batches)
         for batch in batches:
             with autocast(self.device, self.precision):
-                losses = self.objective(batch, self.progress, random)
+                losses = self.objective(batch, self.progress(step), random)
             share: Tensor = losses.total * (len(batch.input_ids) / total)
             share.backward()
             loss += float(share.detach())
-        self.step += 1
         return loss
 
-    def evaluate(self, docs: Sequence[Doc], threshold: float) -> Evaluation:
-        """Figures on held-out text, with the sampler of the end and a fixed seed."""
+    def evaluate(self, docs: Sequence[Doc], threshold: float) -> Evaluation | None:
+        """Metrics on held-out text, with the sampler of the end and a fixed seed.
+
+        None where there is no piece to mask.
+        """
+        batches = self.batches(docs)
+        if not batches:
+            return None
         with autocast(self.device, self.precision):
             return evaluate(
                 self.objective,
-                self.batches(docs),
+                batches,
                 {"end": self.objective.sampler},
                 threshold=threshold,
             )
 
     def batches(self, docs: Sequence[Doc]) -> list[PackedBatch]:
-        """Docs as packed windows that do not overlap, without empty ones."""
+        """Docs as packed windows that do not overlap.
+
+        Those go that have no piece to mask: empty ones, and where all is unknown.
+        """
         pieces = [part for part in align(docs, self.tokenizer) if len(part)]
         window = self.encoder.attrs["window"]
         windows = make_windows(
@@ -168,10 +290,12 @@ class RTDPretraining:
             cls_id=self.tokenizer.cls_token_id,
             sep_id=self.tokenizer.sep_token_id,
         )
-        return packed_batches(windows, self.encoder.attrs["max_tokens"])
+        special = torch.tensor(self.tokenizer.all_special_ids)
+        batches = packed_batches(windows, self.encoder.attrs["max_tokens"])
+        return [b for b in batches if not torch.isin(b.input_ids, special).all()]
 
 
-def load_generator(model: Head, settings: RTDPretrainingSettings) -> ElectraForMaskedLM:
+def load_generator(model: Head, settings: PretrainRTD) -> ElectraForMaskedLM:
     """The generator of a model: its own, or from where the settings say, or new.
 
     Raises:
@@ -196,7 +320,7 @@ def load_generator(model: Head, settings: RTDPretrainingSettings) -> ElectraForM
     return network
 
 
-def _generator_folder(model: Head, settings: RTDPretrainingSettings) -> Path | None:
+def _generator_folder(model: Head, settings: PretrainRTD) -> Path | None:
     if settings.generator is not None:
         return resolve_source(settings.generator)
     try:

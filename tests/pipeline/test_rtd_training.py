@@ -226,3 +226,55 @@ def test_empty_docs_train(objective):
     losses = nlp.update(examples, sgd=optimizer)
     assert losses["electra_rtd"] == 0.0
     nlp.evaluate(examples)
+
+
+def test_objective_as_an_object_does_what_its_name_does(tmp_path):
+    given = {"@misc": "spacy-electra.PretrainRTD.v1", "rise_steps": 10, "seed": 3}
+    found = []
+    for config in (
+        {"objective": given},
+        {"objective": "pretrain", "pretraining": {"rise_steps": 10, "seed": 3}},
+    ):
+        nlp = spacy.blank("en")
+        model = {"encoder": {"precision": "fp32"}}
+        nlp.add_pipe("electra_rtd", config={"model": model, **config})
+        nlp.initialize(lambda nlp=nlp: raw_examples(nlp))
+        nlp.get_pipe("electra_rtd").model.encoder.shim.network.eval()
+        spacy.util.fix_random_seed(0)
+        found.append(nlp.update(raw_examples(nlp), sgd=False)["electra_rtd"])
+        nlp.to_disk(tmp_path / str(len(found)))
+    assert found[0] == found[1] > 0
+    again = spacy.load(tmp_path / "1").get_pipe("electra_rtd")
+    assert again.objective.rise_steps == 10 and again.objective.seed == 3
+
+
+def test_supervised_objective_as_an_object():
+    objective = {"@misc": "spacy-electra.SupervisedRTD.v1", "positive_weight": 3.0}
+    nlp = supervised(objective=objective)
+    other = supervised(positive_weight=3.0)
+    logits = [np.array([0.5, -1.0, 2.0, -np.inf, 0.0, 1.0], dtype="f")]
+    losses = []
+    for pipeline in (nlp, other):
+        (example, *_) = examples_with_gold(pipeline)
+        component = pipeline.get_pipe("electra_rtd")
+        losses.append(component.get_loss([example], logits)[0])
+    assert losses[0] == losses[1]
+
+
+def test_defaults_of_pretraining_and_encoder_are_those_of_their_classes():
+    from dataclasses import asdict
+
+    from spacy_electra.layers.encoding import EncoderSettings
+    from spacy_electra.pipeline.rtd_pretraining import PretrainRTD
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra_rtd")
+    config = nlp.get_pipe_config("electra_rtd")
+    assert config["pretraining"] == asdict(PretrainRTD())
+    expected = asdict(EncoderSettings())
+    encoder = config["model"]["encoder"]
+    assert {name: encoder[name] for name in expected} == expected
+    pytest.importorskip("spacy_transformers")
+    nlp.add_pipe("electra", first=True)
+    model = nlp.get_pipe_config("electra")["model"]
+    assert {name: model[name] for name in expected} == expected

@@ -1,0 +1,223 @@
+"""What components over a head share: their run over a stream, and how they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from spacy.errors import Errors as SpacyErrors
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch
+from spacy.vocab import Vocab
+from thinc.api import Optimizer
+from thinc.util import to_numpy
+
+from ..layers.head import Head
+from ..layers.types import Text
+
+# Docs are run in groups of so many spaCy tokens: enough to sort windows by length, few
+# enough for the states of their pieces to stay small.
+TOKENS_A_GROUP = 32_768
+
+
+class HeadComponent(TrainablePipe):
+    """A component over a head; a class of its own says what it learns and sets.
+
+    That class defines ``get_loss`` and ``set_annotations``, and ``labels_in`` where its
+    head has labels.
+
+    Args:
+        vocab: The pipeline's.
+        model: A head over an encoder.
+        name: Of the component.
+        scorer: Scores examples.
+        cfg: Settings that are saved with it.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Head,
+        name: str,
+        *,
+        scorer: Callable[..., dict[str, Any]] | None = None,
+        **cfg: Any,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = cfg
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the head's labels, in order; none while it has no weights."""
+        config = self.model.shim.config
+        return () if config is None else config.labels
+
+    @property
+    def label_data(self) -> tuple[str, ...]:
+        """What ``spacy init labels`` writes for ``initialize``."""
+        return self.labels
+
+    def add_label(self, label: str) -> int:
+        """Add a label, whose row of the head is new; 0 if it is there already.
+
+        Raises:
+            ValueError: If it is no string.
+        """
+        if not isinstance(label, str):
+            raise ValueError(SpacyErrors.E187)
+        known = self._named_labels()
+        if label in known:
+            return 0
+        self._set_labels([*known, label])
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Iterable[str] | None = None,
+    ) -> None:
+        """Read the weights from the encoder's source, and the labels from the data.
+
+        A checkpoint that knows one of the data's labels keeps all of its own, and those
+        that it lacks come after them.
+
+        Args:
+            get_examples: Gives examples with gold annotation.
+            nlp: Not used.
+            labels: In place of those of the data.
+        """
+        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        self.model.initialize()
+        if labels is None:
+            examples = get_examples()
+            found = (label for example in examples for label in self.labels_in(example))
+            labels = list(dict.fromkeys(found))
+            known = self._named_labels()
+            if any(label in known for label in labels):
+                labels = list(dict.fromkeys([*known, *labels]))
+        self._set_labels(list(labels))
+
+    def _named_labels(self) -> tuple[str, ...]:
+        config = self.model.load().config
+        assert config is not None
+        return config.labels if config.has_named_labels else ()
+
+    def _set_labels(self, labels: Sequence[str]) -> None:
+        if labels:
+            self.model.set_labels(labels)
+        for label in labels:
+            # A string of its own, so that nlp.memory_zone() does not free it.
+            self.vocab.strings.add(label)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of Docs, in groups of about one size.
+
+        Args:
+            stream: Any number of Docs.
+            batch_size: Docs to take from it at a time.
+        """
+        return annotate_in_groups(self, stream, batch_size, TOKENS_A_GROUP)
+
+    def predict(self, docs: Iterable[Doc]) -> list[Any]:
+        """What the head gives for each text, without setting it, as NumPy arrays."""
+        outputs = self.model.predict(self.texts(list(docs)))
+        return [to_numpy(part) for part in outputs]
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch.
+
+        Args:
+            examples: With gold annotation.
+            drop: Not used; dropout is part of the checkpoint's config.
+            sgd: Changes the weights at once, where given.
+            losses: Gets the loss under the component's name.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if any(len(example.predicted) for example in examples):
+            losses[self.name] += self.learn(examples)
+            if sgd not in (None, False):
+                self.finish_update(sgd)
+        return losses
+
+    def learn(self, examples: Sequence[Example]) -> float:
+        """Add the gradients of a batch to those of the weights; gives the loss."""
+        texts = self.texts([example.predicted for example in examples])
+        outputs, backprop = self.model.begin_update(texts)
+        loss, gradient = self.get_loss(examples, outputs)
+        backprop(gradient)
+        return loss
+
+    def texts(self, docs: Sequence[Doc]) -> Sequence[Text]:
+        """What the encoder gets for Docs: themselves, or pairs with other texts."""
+        return docs
+
+    def labels_in(self, example: Example) -> Iterable[str]:
+        """The labels of an example's gold annotation."""
+        return ()
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: Any
+    ) -> tuple[float, list[Any]]:
+        """The loss of a batch, and its gradient for each of the head's outputs."""
+        raise NotImplementedError
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:
+        """Set what ``predict`` found."""
+        raise NotImplementedError
+
+
+def groups_by_length(docs: Sequence[Doc], tokens: int) -> Iterator[list[Doc]]:
+    """Docs in their order, in groups of at most ``tokens`` or of one Doc."""
+    group: list[Doc] = []
+    room = tokens
+    for doc in docs:
+        if group and len(doc) > room:
+            yield group
+            group, room = [], tokens
+        group.append(doc)
+        room -= len(doc)
+    if group:
+        yield group
+
+
+def annotate_in_groups(
+    component: TrainablePipe, stream: Iterable[Doc], batch_size: int, tokens: int
+) -> Iterator[Doc]:
+    """Predict and set, group by group; what the ``pipe`` of a component does.
+
+    Args:
+        component: Its error handler gets the whole group where a Doc of it fails.
+        stream: Any number of Docs.
+        batch_size: Docs to take from it at a time.
+        tokens: Most spaCy tokens of a group; a longer Doc is one of its own.
+
+    Yields:
+        The Docs in their order, but for those of groups that failed.
+    """
+    for docs in minibatch(stream, batch_size):
+        for group in groups_by_length(docs, tokens):
+            try:
+                component.set_annotations(group, component.predict(group))
+            except Exception as error:
+                handle = component.get_error_handler()
+                handle(component.name, component, group, error)
+            else:
+                yield from group
