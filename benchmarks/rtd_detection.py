@@ -16,15 +16,19 @@ word under the source's generator, the word being hidden).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import srsly
 import typer
-from machine import write_result
+from machine import RESULTS, write_result
 from rtd_scorers import (
     Discriminator,
+    PseudoLikelihood,
     Scorer,
     SentenceScores,
     as_scorer,
@@ -67,6 +71,7 @@ def main(
     pairs: int = typer.Option(500, help="Minimal pairs of a paradigm of BLiMP"),
     guessed_pairs: int = typer.Option(50, help="The same for pseudo-likelihood"),
     clean: int = typer.Option(500, help="Clean sentences of a domain"),
+    guessed: int = typer.Option(200, help="Most texts of each kind for mlm:SOURCE"),
     share: float = typer.Option(0.1, help="Share of words to swap"),
     seed: int = typer.Option(0, help="Of places and stand-ins"),
     result: str = typer.Option("rtd_detection", help="Name of the JSON file"),
@@ -74,48 +79,105 @@ def main(
     """Measure each model in turn; print tables and write all figures."""
     counts = counted(read_documents(corpus))
     documents = list(read_documents(held_out))
-    swapped = {"held-out text": swaps_in(documents, counts, sentences, share, seed)}
+    tests = Tests(
+        {"held-out text": swaps_in(documents, counts, sentences, share, seed)}
+    )
     if data is not None:
+        tests.add(data, documents, counts, sentences, errors, clean, share, seed)
+        tests.pairs = list(blimp(data, pairs))
+        tests.guessed_pairs = list(blimp(data, guessed_pairs))
+    settings = {"share": share, "seed": seed, "pairs": pairs, "errors": errors}
+    settings |= {"guessed_pairs": guessed_pairs, "clean": clean, "guessed": guessed}
+    settings |= {"sentences": {name: len(own) for name, own in tests.swaps.items()}}
+    figures: dict[str, Figures] = {}
+    for name in model:
+        figures[name] = measured(name, tests, counts, guessed)
+        # What was measured before in the same way stays in the file.
+        models = merged(result, settings, {shown(name): figures[name]})
+        file = write_result(result, {**settings, "models": models})
+        msg.good(f"Measured {name}: {file}")
+    report(figures)
+
+
+@dataclass
+class Tests:
+    """What there is to measure on.
+
+    Args:
+        swaps: Sentences with words swapped, by text.
+        errors: Sentences with one error, by kind.
+        learners: Sentences of learners.
+        domains: Clean sentences, by domain.
+        pairs: Phenomenon, acceptable and other sentence.
+        guessed_pairs: Fewer of them, for what takes long.
+    """
+
+    swaps: dict[str, list[Case]]
+    errors: dict[str, list[Case]] = field(default_factory=dict)
+    learners: list[Case] = field(default_factory=list)
+    domains: dict[str, list[Doc]] = field(default_factory=dict)
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)
+    guessed_pairs: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(
+        self,
+        data: Path,
+        documents: list[str],
+        counts: Counter[str],
+        sentences: int,
+        errors: int,
+        clean: int,
+        share: float,
+        seed: int,
+    ) -> None:
+        """All but the pairs, from a folder of data and the held-out documents."""
         web = ewt_test(data)
-        swapped["EWT test"] = swaps_in(web, counts, sentences, share, seed)
+        self.swaps["EWT test"] = swaps_in(web, counts, sentences, share, seed)
         tokenizer = ElectraTokenizer.from_pretrained(resolve_source(BUNDLED))
         made = RealisticErrors(counts, tokenizer, seed)
         sound = [
-            *take(sentences_of(documents, str.isalpha), errors * 2, seed),
-            *take(sentences_of(web, str.isalpha), errors * 2, seed),
+            doc
+            for texts in (documents, web)
+            for doc in take(sentences_of(texts, str.isalpha), errors * 2, seed)
         ]
-        wrong = {kind: erroneous(made, sound, kind, errors) for kind in ERROR_KINDS}
-        learners = realec_test(data)
-        domains = {
-            name: take(sentences_of(texts, str.isalpha), clean, seed)
-            for name, texts in clean_texts(data, documents).items()
-        }
-        minimal = list(blimp(data, pairs))
-        guessed = list(blimp(data, guessed_pairs))
-    figures: dict[str, Figures] = {}
-    for name in model:
-        scorer = as_scorer(name, counts)
-        own: Figures = {"swaps": {k: judge(scorer, v) for k, v in swapped.items()}}
-        if isinstance(scorer, Discriminator):
-            own["by pieces"] = by_pieces(scorer, swapped["held-out text"])
-        if data is not None:
-            own["errors"] = {k: judge(scorer, v) for k, v in wrong.items()}
-            own["REALEC"] = judge(scorer, learners)
-            own["false marks"] = {k: false_marks(scorer, v) for k, v in domains.items()}
-            if isinstance(scorer, Discriminator):
-                own["BLiMP"] = on_pairs(name, minimal, guessed)
-        figures[name] = own
-        msg.good(f"Measured {name}")
-    report(figures, has_data=data is not None)
-    settings = {"share": share, "seed": seed, "pairs": pairs, "errors": errors}
-    settings |= {"guessed_pairs": guessed_pairs, "clean": clean}
-    settings |= {"sentences": {name: len(cases) for name, cases in swapped.items()}}
-    named = {shown(name): own for name, own in figures.items()}
-    msg.good(f"Wrote {write_result(result, {**settings, 'models': named})}")
+        for kind in ERROR_KINDS:
+            self.errors[kind] = erroneous(made, sound, kind, errors)
+        self.learners = realec_test(data)
+        for name, texts in clean_texts(data, documents).items():
+            found = sentences_of(texts, str.isalpha)
+            self.domains[name] = take(found, clean, seed)
+
+
+def measured(name: str, tests: Tests, counts: Counter[str], guessed: int) -> Figures:
+    """All figures of a model."""
+    scorer = as_scorer(name, counts)
+    # All words of a text take a pass each.
+    most = guessed if isinstance(scorer, PseudoLikelihood) else None
+    own: Figures = {}
+    own["swaps"] = {k: judge(scorer, v[:most]) for k, v in tests.swaps.items()}
+    own["errors"] = {k: judge(scorer, v[:most]) for k, v in tests.errors.items()}
+    own["false marks"] = {
+        k: false_marks(scorer, v[:most]) for k, v in tests.domains.items()
+    }
+    if tests.learners:
+        own["REALEC"] = judge(scorer, tests.learners[:most])
+    if isinstance(scorer, Discriminator):
+        own["by pieces"] = by_pieces(scorer, tests.swaps["held-out text"])
+        if tests.pairs:
+            own["BLiMP"] = on_pairs(name, tests.pairs, tests.guessed_pairs)
+    return own
+
+
+def merged(result: str, settings: Figures, own: Figures) -> Figures:
+    """Figures of earlier models in the result's file, if its settings are the same."""
+    file = RESULTS / f"{result}.json"
+    before = srsly.read_json(file) if file.exists() else {}
+    same = all(before.get(key) == value for key, value in settings.items())
+    return {**(before.get("models", {}) if same else {}), **own}
 
 
 def swaps_in(
-    texts: Sequence[str], counts: Any, most: int, share: float, seed: int
+    texts: Sequence[str], counts: Counter[str], most: int, share: float, seed: int
 ) -> list[Case]:
     """Sentences with swapped words."""
     swaps = WordSwaps(counts, seed)
@@ -222,7 +284,7 @@ def preferred(good: np.ndarray, bad: np.ndarray, terms: np.ndarray) -> Figures:
     return {"all": float(right.mean()), **rows}
 
 
-def report(figures: dict[str, Figures], has_data: bool) -> None:
+def report(figures: dict[str, Figures]) -> None:
     """Print the tables, a column for each model."""
     names = list(figures)
     header = ["", *map(shown, names)]
@@ -242,7 +304,7 @@ def report(figures: dict[str, Figures], has_data: bool) -> None:
         for row in values.get("by pieces", ()):
             pieces, words, auc = row["pieces"], row["words"], row["auc"]
             msg.text(f"{shown(name)}, {pieces} pieces: {words:,} words, AUC {auc:.3f}")
-    if not has_data:
+    if "REALEC" not in own[0]:
         return
     rows = [
         [kind, *(f"{f['errors'][kind]['auc']:.3f}" for f in own)]
