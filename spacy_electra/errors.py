@@ -70,6 +70,11 @@ class Warnings(_Message):
         "The head does not know these labels yet, so their rows start from random "
         "weights: {new}. It knows: {known}."
     )
+    SW302 = (
+        'config.json of {source!r} does not say "is_decoder": true, so its pieces saw '
+        "what follows them in training. From now on they do not: train it on raw text "
+        "before you use its surprisal or what it writes."
+    )
     SW310 = (
         "A learning rate of {rate:g} is likely to ruin a pretrained encoder. Set it to "
         "{highest:g} or less, with a warm-up, in [training.optimizer.learn_rate]."
@@ -422,6 +427,12 @@ class Errors(_Message):
     SE385 = (
         "A window of {window} pieces has no room for a word of {pieces} pieces between "
         "[CLS] and [SEP]. Set max_pieces lower or window higher."
+    )
+    SE386 = (
+        "{source!r} is no decoder: its pieces see what follows them, so they can't "
+        "predict it. Give electra_causal_lm an encoder of its own "
+        "(spacy-electra.Encoder.v1), or the `electra` upstream a checkpoint whose "
+        'config.json says "is_decoder": true.'
     )
 
     # Questions and choices: SE370 to SE384

@@ -154,21 +154,23 @@ def find_candidates(
     token of its own for spaCy) gets what can stand inside of it.
 
     The probability of a word of n pieces is that of its pieces on n [MASK]s in the
-    place's stead: of the first piece, times that of the second where the first is
-    known, and so on, from left to right (as Kauf & Ivanova, 2023, score the pieces of a
-    word). For one piece it is the network's own. Words of different lengths are
-    compared by it as it is: each is the probability of a filling of its own length, in
-    which fillings of several words share, so what is rarely one word scores low. The
-    mean over pieces (Jiang et al., 2020) would favour long words, whose later pieces
-    follow from the first. Words of several pieces are sought by a beam search; of those
-    of one piece none is missed.
+    place's stead: of the last piece, times that of the one before it where the last is
+    known, and so on. For one piece it is the network's own. Words of different lengths
+    are compared by it as it is: each is the probability of a filling of its own length,
+    and what is filled with several words takes its share of that. The mean over pieces
+    (Jiang et al., 2020, "X-FACTR") would favour long words, whose pieces follow from
+    each other.
+
+    Words of one piece are all looked at, those of several are sought by a beam search.
+    It begins at the end, for at the beginning the beam would fill with words that
+    nothing continues; where a continuation is known, only what it continues is likely.
 
     Args:
         model: A masked language model.
         places: Any number; None has no candidates.
         k: Most words of each place.
         max_pieces: Most pieces of a word.
-        beam: Beginnings of words that are kept at each step, per place.
+        beam: Ends of words that are kept at each step, per place.
 
     Returns:
         The words of each place, likeliest first; fewer than k where there are no more.
@@ -190,8 +192,8 @@ def find_candidates(
     return [[] if place is None else next(found) for place in places]
 
 
-class _Beginning(NamedTuple):
-    """The first pieces of a word, and the logarithm of their probability."""
+class _End(NamedTuple):
+    """The last pieces of a word, and the logarithm of their probability."""
 
     pieces: tuple[int, ...]
     score: float
@@ -224,12 +226,12 @@ class _Search:
         self.k = k
         self.beam = beam
         self.vocabulary = word_pieces(model.tokenizer)
-        self.best: list[list[_Beginning]] = [[] for _ in places]
+        self.best: list[list[_End]] = [[] for _ in places]
         self._columns: dict[_Kind, Integers] = {}
 
     def take_words_of(self, length: int) -> None:
         """Look for words of so many pieces, at all places at once."""
-        beams = [[_Beginning((), 0.0)] for _ in self.places]
+        beams = [[_End((), 0.0)] for _ in self.places]
         for step in range(length):
             is_last = step == length - 1
             beams = self._extended(beams, length, self.k if is_last else self.beam)
@@ -252,18 +254,19 @@ class _Search:
         ]
 
     def _extended(
-        self, beams: list[list[_Beginning]], length: int, most: int
-    ) -> list[list[_Beginning]]:
-        """Beginnings with one piece more: the likeliest for each of them."""
+        self, beams: list[list[_End]], length: int, most: int
+    ) -> list[list[_End]]:
+        """Ends with one piece more before them: the likeliest for each."""
         owners = [number for number, own in enumerate(beams) for _ in own]
-        known = [beginning for own in beams for beginning in own]
-        grown: list[list[_Beginning]] = [[] for _ in beams]
+        known = [end for own in beams for end in own]
+        grown: list[list[_End]] = [[] for _ in beams]
         for numbers, scores in self.model.log_probabilities(
             self._queries(beams, length)
         ):
             by_kind: dict[_Kind, list[int]] = {}
             for row, number in enumerate(numbers.tolist()):
-                place, step = self.places[owners[number]], len(known[number].pieces)
+                place = self.places[owners[number]]
+                step = length - 1 - len(known[number].pieces)
                 by_kind.setdefault(self._kind(place, step, length), []).append(row)
             for kind, rows in by_kind.items():
                 values, pieces = self._likeliest(scores[rows], kind, most)
@@ -271,21 +274,19 @@ class _Search:
                     rows, values, pieces, strict=True
                 ):
                     number = int(numbers[row])
-                    before = known[number]
+                    after = known[number]
                     grown[owners[number]] += [
-                        _Beginning((*before.pieces, piece), before.score + value)
+                        _End((piece, *after.pieces), after.score + value)
                         for value, piece in zip(own_values, own_pieces, strict=True)
                     ]
         return grown
 
-    def _queries(self, beams: list[list[_Beginning]], length: int) -> Iterator[Query]:
+    def _queries(self, beams: list[list[_End]], length: int) -> Iterator[Query]:
         mask = self.model.tokenizer.mask_token_id
         for place, own in zip(self.places, beams, strict=True):
-            for beginning in own:
-                step = len(beginning.pieces)
-                filling = np.array(
-                    [*beginning.pieces, *[mask] * (length - step)], dtype=np.int64
-                )
+            for end in own:
+                step = length - 1 - len(end.pieces)
+                filling = np.array([*[mask] * (step + 1), *end.pieces], dtype=np.int64)
                 ids, positions = context(
                     self.model, place.ids, place.start, place.end, filling
                 )
@@ -331,17 +332,15 @@ class _Search:
             self._columns[kind] = np.flatnonzero(allowed)
         return self._columns[kind]
 
-    def _promising(self, number: int, grown: list[_Beginning]) -> list[_Beginning]:
+    def _promising(self, number: int, grown: list[_End]) -> list[_End]:
         """Those that can still come among the best of a place, best first."""
         best = self.best[number]
         # Every further piece lowers a score, so nothing good is lost.
         least = best[-1].score if len(best) == self.k else -np.inf
-        grown = [beginning for beginning in grown if beginning.score > least]
-        return sorted(grown, key=lambda beginning: -beginning.score)
+        grown = [end for end in grown if end.score > least]
+        return sorted(grown, key=lambda end: -end.score)
 
-    def _cut_as_by_tokenizer(
-        self, place: Place, words: list[_Beginning]
-    ) -> list[_Beginning]:
+    def _cut_as_by_tokenizer(self, place: Place, words: list[_End]) -> list[_End]:
         """Those that the tokenizer cuts into the same pieces ("play ##ing" is none)."""
         words = [word for word in words if self._own_part(place, word)]
         is_part = self._is_inner(place.ids, place.start) or self._is_inner(
@@ -356,10 +355,10 @@ class _Search:
             if ids.tolist() == list(word.pieces)
         ]
 
-    def _spelled(self, word: _Beginning) -> str:
+    def _spelled(self, word: _End) -> str:
         return "".join(self.vocabulary.strings[list(word.pieces)])
 
-    def _own_part(self, place: Place, word: _Beginning) -> str:
+    def _own_part(self, place: Place, word: _End) -> str:
         """A word without the characters that are its neighbours'."""
         spelled = self._spelled(word)
         return spelled[len(place.before) : len(spelled) - len(place.after)]

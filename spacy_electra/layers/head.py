@@ -279,7 +279,7 @@ def label_weights(
 
 
 @contextmanager
-def _unchanged(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+def unchanged(weights: Sequence[nn.Parameter]) -> Iterator[None]:
     """Drop gradients of weights that nobody is going to change."""
     kept = [weight.grad for weight in weights]
     for weight in weights:
@@ -335,7 +335,7 @@ def _forward(
             gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
         else:
             gradient = xp2torch(gradients, device=outputs.device)
-        with nullcontext() if learns else _unchanged(shared):
+        with nullcontext() if learns else unchanged(shared):
             backprop_head(gradient)
         own, of_cls = (
             None if rows.grad is None else cast(Floats2d, torch2xp(rows.grad))

@@ -7,14 +7,15 @@ from typing import cast
 from spacy.util import registry
 
 from ..errors import Errors
-from ..models import ElectraForMaskedLM, ElectraForPreTraining
+from ..models import ElectraForCausalLM, ElectraForMaskedLM, ElectraForPreTraining
 from ..models.config import PROBLEM_TYPES
 from ..models.heads.sequence_classification import ElectraForSequenceClassification
 from ..models.heads.token_classification import ElectraForTokenClassification
+from .causal_head import CausalHead
 from .encoding import AnyEncoder
 from .head import Head, by_problem, resize_output, softmax
 from .network_shim import NetworkShim
-from .units import FIRST_PIECE, LARGEST_PIECE, MEAN_WINDOW
+from .units import EVERY_PIECE, FIRST_PIECE, LARGEST_PIECE, MEAN_WINDOW
 
 
 @registry.architectures("spacy-electra.RTD.v1")
@@ -40,6 +41,41 @@ def RTD(encoder: AnyEncoder) -> Head:
         kind="discriminator",
         attrs={"piece_counts": None},
         shims=[NetworkShim(ElectraForMaskedLM, "generator")],
+    )
+
+
+@registry.architectures("spacy-electra.MaskedLM.v1")
+def MaskedLM(encoder: AnyEncoder) -> Head:
+    """Which piece stands at each place, given those on both sides.
+
+    The word embeddings are the encoder's own, in the head as well.
+
+    Args:
+        encoder: As in ``spacy-electra.RTD.v1``.
+
+    Returns:
+        A model from texts to the logits of all pieces of the vocabulary at each piece,
+        one float32 array [pieces, vocabulary] per text. ``LanguageModel`` gives only
+        those that are asked for.
+    """
+    kind = "masked language model"
+    return Head("electra_mlm", encoder, ElectraForMaskedLM, EVERY_PIECE, kind=kind)
+
+
+@registry.architectures("spacy-electra.CausalLM.v1")
+def CausalLM(encoder: AnyEncoder) -> Head:
+    """Which piece comes next, given those before it.
+
+    Args:
+        encoder: As in ``spacy-electra.RTD.v1``. One of its own becomes a decoder,
+            whatever its checkpoint; that of an ``electra`` component has to be one.
+
+    Returns:
+        As ``spacy-electra.MaskedLM.v1``, but the logits at a piece are about the next.
+    """
+    kind = "causal language model"
+    return CausalHead(
+        "electra_causal_lm", encoder, ElectraForCausalLM, EVERY_PIECE, kind=kind
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,11 @@ from ..models.packing import PackedBatch, split_by_tokens
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Integers
 from ..tokenization.windows import SPECIALS, with_specials
+from .encoder_shim import EncoderShim
+from .encoding import AnyEncoder, last_hidden
+from .head import Head
+from .listener import EncoderListener
+from .network_shim import NetworkShim
 
 # Most logits that are computed at once: 64 MB of float32, whatever the vocabulary.
 LOGITS_PER_PASS = 2**24
@@ -92,6 +98,30 @@ class LanguageModel:
             device=network.device,
             window=window or network.config.max_position_embeddings,
             max_tokens=max_tokens,
+        )
+
+    @classmethod
+    def from_head(cls, model: Head) -> LanguageModel:
+        """Over the weights of a head and its encoder, read from the source if need be.
+
+        Args:
+            model: Its head gives a logit for each piece of the vocabulary.
+
+        Raises:
+            ValueError: As ``load_language_model``.
+        """
+        head, encoder = load_language_model(model)
+        assert encoder.tokenizer is not None
+        run_encoder = encoder.ready(is_train=False)
+        run_head = head.ready(is_train=False, precision=encoder.precision)
+        attrs = window_attributes(model.encoder)
+        return cls(
+            encode=lambda batch: run_encoder(partial(last_hidden, batch=batch))[0],
+            head=lambda hidden: run_head(lambda network: network(hidden))[0],
+            tokenizer=encoder.tokenizer,
+            device=encoder.device,
+            window=attrs["window"],
+            max_tokens=min(attrs["max_tokens"], encoder.rows_a_pass or np.inf),
         )
 
     @torch.no_grad()
@@ -197,3 +227,25 @@ def context(
         np.concatenate(pieces), tokenizer.cls_token_id, tokenizer.sep_token_id
     )
     return Query(whole, np.arange(len(filling), dtype=np.int64) + left + 1)
+
+
+def load_language_model(model: Head) -> tuple[NetworkShim, EncoderShim]:
+    """The shims of a head and of its encoder, with weights.
+
+    Raises:
+        FileNotFoundError: If the source or one of its files is missing.
+        ValueError: If it is no ELECTRA; if the head predicts the next piece and the
+            encoder, an ``electra`` component's, sees what follows.
+    """
+    # The head first: of an encoder without weights it decides which way it looks.
+    return model.load(), model.encoder.load()
+
+
+def window_attributes(encoder: AnyEncoder) -> dict[str, Any]:
+    """The attributes of an encoder, "window" and "stride" and "max_tokens" among them.
+
+    Args:
+        encoder: One of its own, or a listener that is linked.
+    """
+    holder = encoder.holder if isinstance(encoder, EncoderListener) else encoder
+    return holder.attrs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def pseudo_log_likelihoods(
         for ids, own in zip(texts, scored, strict=True)
         for query in _hiding_queries(model, ids, own, hidden)
     )
-    found = _of_targets(model, queries, targets)
+    found, _ = score_targets(model, queries, targets)
     results = []
     for ids, own in zip(texts, scored, strict=True):
         values = np.full(len(ids), np.nan)
@@ -92,14 +92,8 @@ def log_likelihoods(
     Raises:
         ValueError: If the stride is longer than a window has room for, or less than 1.
     """
-    room = model.window - 1
-    if not 1 <= stride <= room:
-        requirement = f"from 1 to window - 1 = {room}"
-        raise ValueError(
-            Errors.SE003(name="stride", requirement=requirement, value=stride)
-        )
-    queries = (query for ids in texts for query in _causal_queries(model, ids, stride))
-    found = _of_targets(model, queries, _joined(texts))
+    queries = causal_queries(model, texts, stride)
+    found, _ = score_targets(model, queries, _joined(texts))
     ends = np.cumsum([len(ids) for ids in texts])
     return np.split(found, ends[:-1]) if len(texts) else []
 
@@ -123,15 +117,26 @@ def sums_per_token(values: Floats, pieces: Pieces) -> Floats:
     return sums
 
 
-def _of_targets(
-    model: LanguageModel, queries: Iterator[Query], targets: Integers
-) -> Floats:
-    """The value of one piece at each place that queries ask for, float64 [N]."""
-    found = np.empty(len(targets))
+def score_targets(
+    model: LanguageModel, queries: Iterable[Query], targets: Integers
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """How likely one piece is at each place that queries ask for.
+
+    Args:
+        model: Any language model.
+        queries: Ask for N places in all.
+        targets: The piece of each place, int64 [N].
+
+    Returns:
+        Natural logarithms, float64 [N], and whether no piece is likelier, bool [N].
+    """
+    found, is_best = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
     for numbers, scores in model.log_probabilities(queries):
         wanted = torch.from_numpy(targets[numbers]).to(scores.device)
-        found[numbers] = scores.gather(1, wanted[:, None]).squeeze(1).cpu().numpy()
-    return found
+        own = scores.gather(1, wanted[:, None]).squeeze(1)
+        found[numbers] = own.cpu().numpy()
+        is_best[numbers] = (own >= scores.amax(1)).cpu().numpy()
+    return found, is_best
 
 
 def _joined(parts: Sequence[Integers]) -> Integers:
@@ -170,17 +175,36 @@ def _words(model: LanguageModel, ids: Integers) -> tuple[Integers, Integers]:
     return heads[word], heads[word + 1]
 
 
-def _causal_queries(
-    model: LanguageModel, ids: Integers, stride: int
+def causal_queries(
+    model: LanguageModel, texts: Iterable[Integers], stride: int
 ) -> Iterator[Query]:
+    """Queries for all pieces of texts, each given those before it.
+
+    Args:
+        model: Says how long a window is.
+        texts: Pieces of each text, int64 [n].
+        stride: As in ``log_likelihoods``, which says more.
+
+    Raises:
+        ValueError: As there.
+    """
     room = model.window - 1
+    if not 1 <= stride <= room:
+        requirement = f"from 1 to window - 1 = {room}"
+        raise ValueError(
+            Errors.SE003(name="stride", requirement=requirement, value=stride)
+        )
     cls_id = model.tokenizer.cls_token_id
-    scored = 0
-    while scored < len(ids):
-        # The first window scores all that it holds.
-        end = min(len(ids), scored + stride if scored else room)
-        start = max(0, end - room)
-        sequence = np.concatenate([[cls_id], ids[start:end]]).astype(np.int64)
-        # What the network gives at a piece is about the next one.
-        yield Query(sequence, np.arange(scored - start, end - start))
-        scored = end
+
+    def windows_of(ids: Integers) -> Iterator[Query]:
+        scored = 0
+        while scored < len(ids):
+            # The first window scores all that it holds.
+            end = min(len(ids), scored + stride if scored else room)
+            start = max(0, end - room)
+            sequence = np.concatenate([[cls_id], ids[start:end]]).astype(np.int64)
+            # What the network gives at a piece is about the next one.
+            yield Query(sequence, np.arange(scored - start, end - start))
+            scored = end
+
+    return (query for ids in texts for query in windows_of(ids))

@@ -142,7 +142,7 @@ def test_words_of_several_pieces_are_the_best_of_all_words(tiny, tiny_folder, as
             if theirs(word, add_special_tokens=False)["input_ids"] != list(pieces):
                 continue
             ids, score = list(masked), 0.0
-            for step, piece in enumerate(pieces):
+            for step, piece in reversed([*enumerate(pieces)]):
                 score += ask(tuple(ids), place + step)[piece]
                 ids[place + step] = piece
             expected[word] = score

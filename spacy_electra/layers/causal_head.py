@@ -1,0 +1,43 @@
+"""A head that predicts the next piece: its encoder has to be a decoder."""
+
+from __future__ import annotations
+
+import warnings
+
+from ..errors import Errors, Warnings
+from ..models import ElectraConfig
+from ..source import resolve_source
+from .head import Head
+from .listener import EncoderListener
+from .network_shim import NetworkShim
+
+
+class CausalHead(Head):
+    """As ``Head``; refuses an encoder whose pieces see what follows them."""
+
+    __slots__ = ()
+
+    def load(self) -> NetworkShim:
+        """The shim, with weights; see ``Head``.
+
+        Raises:
+            ValueError: If the encoder is that of an ``electra`` component and no
+                decoder.
+        """
+        shim = super().load()
+        self._check_encoder()
+        return shim
+
+    def _open(self) -> None:
+        encoder = self.encoder
+        if isinstance(encoder, EncoderListener):
+            # Reading the source would make a decoder of an upstream without weights.
+            self._check_encoder()
+        super()._open()
+        config = ElectraConfig.from_pretrained(resolve_source(encoder.source))
+        if not config.is_decoder:
+            warnings.warn(Warnings.SW302(source=encoder.source), stacklevel=2)
+
+    def _check_encoder(self) -> None:
+        if not self.encoder.load().network.config.is_decoder:
+            raise ValueError(Errors.SE386(source=self.encoder.source))
