@@ -28,6 +28,7 @@ def Encoder(
     layer_decay: float = EncoderSettings.layer_decay,
     frozen_layers: int = EncoderSettings.frozen_layers,
     gradient_checkpointing: bool = EncoderSettings.gradient_checkpointing,
+    tokenizer_config: dict[str, Any] = {},  # noqa: B006
 ) -> EncoderModel:
     """An ELECTRA encoder with weights of its own.
 
@@ -43,6 +44,9 @@ def Encoder(
         frozen_layers: Number of layers, from the lowest, that never change; with them
             the embeddings.
         gradient_checkpointing: Whether training saves memory and takes longer.
+        tokenizer_config: Settings of ``ElectraTokenizer`` to set otherwise, such as
+            ``words = "spacy"`` for a checkpoint that wants the words of a Japanese
+            pipeline.
 
     Returns:
         A model from Docs, or pairs of a Doc and a second text, to the states of the
@@ -66,7 +70,11 @@ def Encoder(
         _forward,
         init=_initialize,
         dims={"nO": None},
-        attrs={"source": source, **settings.attrs},
+        attrs={
+            "source": source,
+            "tokenizer_config": dict(tokenizer_config),
+            **settings.attrs,
+        },
         shims=[settings.shim()],
     )
 
@@ -78,7 +86,8 @@ class EncoderModel(WithEncoder[Sequence[Text], PieceStates]):
 
     def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
         """Read the source as a model; see ``WithEncoder``."""
-        return open_source(self, cls, self.attrs["window"])
+        changes = self.attrs["tokenizer_config"]
+        return open_source(self, cls, self.attrs["window"], tokenizer_changes=changes)
 
 
 def _initialize(model: EncoderModel, X: Any = None, Y: Any = None) -> None:

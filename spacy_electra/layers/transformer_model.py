@@ -279,6 +279,11 @@ def replace_listener_cfg(
     shared = set(signature(Encoder).parameters)
     own = {name: value for name, value in encoder.items() if name in shared}
     own["source"] = encoder["name"]
+    own["tokenizer_config"] = {
+        name: value
+        for name, value in encoder.get("tokenizer_config", {}).items()
+        if name in _tokenizer_settings()
+    }
     own["@architectures"] = "spacy-electra.Encoder.v1"
     return {**listener, "encoder": own}
 

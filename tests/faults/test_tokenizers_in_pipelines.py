@@ -36,9 +36,9 @@ def source(tmp_path):
     return tmp_path
 
 
-def rtd(source, **config):
+def rtd(source, encoder=None, **config):
     nlp = spacy.blank("en")
-    config["model"] = {"encoder": {"source": str(source)}}
+    config["model"] = {"encoder": {"source": str(source), **(encoder or {})}}
     nlp.add_pipe("electra_rtd", config=config)
     return nlp
 
@@ -83,8 +83,9 @@ def test_text_of_unknown_pieces_warns_once_with_the_share(source, pipeline):
 
 def test_vocabulary_of_words_that_another_program_cuts_is_served_or_refused(source):
     (source / "tokenizer_config.json").write_text(json.dumps(JAPANESE))
-    with pytest.raises(ValueError, match=r"\[SE133\].*mecab.*words = .spacy"):
-        electra(source).initialize()
+    for make in (electra, rtd):
+        with pytest.raises(ValueError, match=r"\[SE133\].*mecab.*words = .spacy"):
+            make(source).initialize()
     nlp = electra(source, tokenizer_config={"words": "spacy"})
     doc = Doc(nlp.vocab, words=["東京都", "に", "行く"], spaces=[False] * 3)
     with warnings.catch_warnings():
@@ -124,3 +125,17 @@ def test_unknown_tokens_teach_nothing_and_break_nothing(source):
     losses = nlp.update([Example(nlp.make_doc("猫 猫 猫"), alone)])
     assert losses["electra_rtd"] == 0.0
     assert np.isfinite(nlp("the cat")[0]._.rtd_score)
+
+
+def test_words_of_spacy_serve_every_encoder(source):
+    (source / "tokenizer_config.json").write_text(json.dumps(JAPANESE))
+    nlp = rtd(source, {"tokenizer_config": {"words": "spacy"}})
+    words = ["東京都", "に", "猫", "行く"]
+    doc = nlp(Doc(nlp.vocab, words=words, spaces=[False] * 4))
+    scores = [token._.rtd_score for token in doc]
+    assert scores[2] == 0.0 and min(scores[0], scores[1], scores[3]) > 0.0
+    again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    other = again(Doc(again.vocab, words=words, spaces=[False] * 4))
+    assert [token._.rtd_score for token in other] == pytest.approx(scores)
+    with pytest.raises(ValueError, match="word_cutter"):
+        rtd(source, {"tokenizer_config": {"word_cutter": "spacy"}}).initialize()
