@@ -502,6 +502,11 @@ class Errors(_Message):
         "data, or give the labels in [initialize.components.{name}]."
     )
 
+    SE399 = (
+        "The gold annotation has labels that the component lacks: {unknown} (it has: "
+        "{known}). Initialize it with them, or correct the data."
+    )
+
     # Pretraining: SE400 to SE499
     SE400 = "There is nothing at {path}. Give a text file or a folder of them."
     SE401 = "There is no text in {path}: its files must end in one of: {endings}."

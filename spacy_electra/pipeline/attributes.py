@@ -6,12 +6,13 @@ Strings, numbers and lists of them in ``doc.user_data`` survive ``doc.to_bytes()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
 
 from ..errors import Errors
+from ..tokenization.alignment import token_starts
 
 
 def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -38,6 +39,19 @@ def is_stored(doc: Doc, name: str) -> bool:
 def store(doc: Doc, name: str, value: Any) -> None:
     """Set an attribute to plain data."""
     doc.user_data[_key(name)] = value
+
+
+def store_per_token(doc: Doc, name: str, values: Sequence[Any]) -> None:
+    """Set an attribute of each token, as ``token._.name = value`` does, but at once.
+
+    Args:
+        doc: Of the tokens.
+        name: Of the extension attribute of ``Token``.
+        values: One per token.
+    """
+    starts = token_starts(doc).tolist()
+    keys: list[Any] = [("._.", name, start, None) for start in starts]
+    doc.user_data.update(zip(keys, values, strict=True))
 
 
 def copy_stored(source: Doc, target: Doc, name: str) -> None:
