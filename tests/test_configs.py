@@ -8,7 +8,7 @@ import pytest
 import spacy
 import srsly
 from spacy.schemas import ConfigSchemaTraining
-from spacy.tokens import DocBin
+from spacy.tokens import DocBin, Span
 from spacy.util import load_config, load_model_from_config, registry
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -80,3 +80,31 @@ def test_fine_tuning_from_gold_spans(tmp_path):
     assert "RTD_F05" in log
     scores = spacy.load(tmp_path / "out" / "model-best").meta["performance"]
     assert scores["rtd_base_rate"] == pytest.approx(16 / 240, abs=0.01)
+
+
+def test_training_of_categories_of_pairs(tmp_path):
+    rows = [
+        {"text": text, "text_pair": other, "cats": {"same": same, "other": not same}}
+        for same, other in ((True, TRAIN[0]), (False, TRAIN[1]))
+        for text in TRAIN
+    ]
+    rows = [{**row, "cats": {k: int(v) for k, v in row["cats"].items()}} for row in rows]
+    for name in ("train", "dev"):
+        srsly.write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    paths = {name: tmp_path / f"{name}.jsonl" for name in ("train", "dev")}
+    train_command("textcat.cfg", tmp_path / "out", **paths)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert set(nlp(TRAIN[0]).cats) == {"same", "other"}
+
+
+def test_training_of_entities_by_labels_of_tokens(tmp_path):
+    nlp = spacy.blank("en")
+    docs = list(nlp.pipe(TRAIN))
+    for doc in docs:
+        doc.ents = [Span(doc, 0, 2, "THING")]
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    paths = dict.fromkeys(("train", "dev"), tmp_path / "data.spacy")
+    train_command("token_classifier.cfg", tmp_path / "out", **paths)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    component = nlp.get_pipe("electra_token_classifier")
+    assert component.labels == ("O", "B-THING", "I-THING")

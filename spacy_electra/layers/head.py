@@ -202,7 +202,8 @@ class Head(OwnClass[Sequence[Text], Any]):
         """Give the head these labels, in this order.
 
         What it knows of a label that it has already stays; rows of others are new. A
-        warning names those, where the head came with labels of its own.
+        warning names those, where the head came with labels of its own. Labels that
+        nobody has named yet are given names where there are as many.
 
         Args:
             labels: Any number.
@@ -220,7 +221,8 @@ class Head(OwnClass[Sequence[Text], Any]):
             warnings.warn(
                 Warnings.SW301(new=listed(new), known=listed(old.labels)), stacklevel=2
             )
-        if tuple(labels) == old.labels:
+        gives_names = not old.has_named_labels and len(labels) == len(old.labels)
+        if tuple(labels) == old.labels or gives_names:
             shim.fill(shim.network, config)
             return
         known = [(i, numbers[name]) for i, name in enumerate(labels) if name in numbers]
