@@ -88,7 +88,9 @@ def test_training_of_categories_of_pairs(tmp_path):
         for same, other in ((True, TRAIN[0]), (False, TRAIN[1]))
         for text in TRAIN
     ]
-    rows = [{**row, "cats": {k: int(v) for k, v in row["cats"].items()}} for row in rows]
+    rows = [
+        {**row, "cats": {k: int(v) for k, v in row["cats"].items()}} for row in rows
+    ]
     for name in ("train", "dev"):
         srsly.write_jsonl(tmp_path / f"{name}.jsonl", rows)
     paths = {name: tmp_path / f"{name}.jsonl" for name in ("train", "dev")}

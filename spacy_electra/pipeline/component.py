@@ -173,10 +173,8 @@ class HeadComponent(TrainablePipe):
         """The labels of an example's gold annotation."""
         return ()
 
-    def get_loss(
-        self, examples: Iterable[Example], scores: Any
-    ) -> tuple[float, list[Any]]:
-        """The loss of a batch, and its gradient for each of the head's outputs."""
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+        """The loss of a batch, and its gradient in the form of the head's outputs."""
         raise NotImplementedError
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:

@@ -163,7 +163,7 @@ class ElectraTextcat(HeadComponent):
 
     def get_loss(
         self, examples: Iterable[Example], scores: Floats2d
-    ) -> tuple[float, Floats2d]:
+    ) -> tuple[float, Any]:
         """Cross-entropy or squared error, as Transformers' class has it.
 
         Args:
@@ -189,7 +189,7 @@ class ElectraTextcat(HeadComponent):
             has_one = values.max(1, initial=0.0) == 1.0
             labels = np.where(has_one, values.argmax(1), -1)
             loss, gradient = cross_entropy(logits, labels)
-        return loss, self.model.ops.asarray2f(gradient)
+        return loss, self.model.ops.asarray(gradient)
 
     def _gold(self, docs: Sequence[Doc]) -> NDArray[np.float64]:
         """Gold values, float [texts, labels], NaN where there is none."""

@@ -150,8 +150,12 @@ class ElectraTokenClassifier(HeadComponent):
     @property
     def gold(self) -> Gold:
         """Where gold annotation is found."""
-        names = ("annotates", "spans_key", "label_attribute")
-        return Gold(*(self.cfg[name] for name in names), self.scheme)
+        return Gold(
+            self.cfg["annotates"],
+            self.cfg["spans_key"],
+            self.cfg["label_attribute"],
+            self.scheme,
+        )
 
     @property
     def scheme(self) -> Scheme | None:
@@ -206,7 +210,8 @@ class ElectraTokenClassifier(HeadComponent):
         Raises:
             ValueError: If a gold label is none of the component's.
         """
-        numbers = {**self.model.config.label2id, None: -1}
+        numbers: dict[str | None, int] = {None: -1}
+        numbers.update(self.model.config.label2id)
         tags = [tag for each in examples for tag in gold_tags(each, self.gold)]
         unknown = sorted({tag for tag in tags if tag not in numbers and tag})
         if unknown:
@@ -217,8 +222,7 @@ class ElectraTokenClassifier(HeadComponent):
         arrays = [to_numpy(part) for part in scores]
         loss, gradient = cross_entropy(np.concatenate(arrays), gold)
         ends = np.cumsum([len(part) for part in arrays])[:-1]
-        parts = [self.model.ops.asarray2f(part) for part in np.split(gradient, ends)]
-        return loss, parts
+        return loss, [self.model.ops.asarray(p) for p in np.split(gradient, ends)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:
         """Set what ``predict`` found."""
@@ -239,7 +243,7 @@ class ElectraTokenClassifier(HeadComponent):
             of_tokens = np.where(silent, 0.0, chosen)
             store_per_token(doc, self.cfg["score_attribute"], of_tokens.tolist())
             if scheme is not None:
-                self._set_spans(doc, scheme.spans_of(path), chosen, silent)
+                self._set_spans(doc, scheme.spans_of(path.tolist()), chosen, silent)
 
     def _set_spans(
         self,

@@ -1,4 +1,4 @@
-"""Texts and pairs with categories, from lines of JSON: `spacy-electra.CatsCorpus.v1`."""
+"""Texts and pairs with categories, from JSON lines: `spacy-electra.CatsCorpus.v1`."""
 
 from __future__ import annotations
 
