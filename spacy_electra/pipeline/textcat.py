@@ -189,7 +189,7 @@ class ElectraTextcat(HeadComponent):
             has_one = values.max(1, initial=0.0) == 1.0
             labels = np.where(has_one, values.argmax(1), -1)
             loss, gradient = cross_entropy(logits, labels)
-        return loss, self.model.ops.asarray(gradient)
+        return loss, gradient
 
     def _gold(self, docs: Sequence[Doc]) -> NDArray[np.float64]:
         """Gold values, float [texts, labels], NaN where there is none."""

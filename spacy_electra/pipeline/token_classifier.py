@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,7 +222,7 @@ class ElectraTokenClassifier(HeadComponent):
         arrays = [to_numpy(part) for part in scores]
         loss, gradient = cross_entropy(np.concatenate(arrays), gold)
         ends = np.cumsum([len(part) for part in arrays])[:-1]
-        return loss, [self.model.ops.asarray(p) for p in np.split(gradient, ends)]
+        return loss, cast(list[Floats2d], np.split(gradient, ends))
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:
         """Set what ``predict`` found."""
