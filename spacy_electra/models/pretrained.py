@@ -20,6 +20,13 @@ from .config import ElectraConfig
 from .surgery import Surgery
 
 Model = TypeVar("Model", bound="PretrainedModel")
+# Heads whose weights bear names that other heads have as well.
+_ALIKE = (
+    "ForMultipleChoice",
+    "ForQuestionAnswering",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+)
 # More layers than a file has are listed as missing, up to this number: beyond it not
 # even a network without memory is built.
 _MOST_LAYERS = 64
@@ -124,7 +131,7 @@ class PretrainedModel(Surgery):
         stored = ElectraConfig.from_pretrained(folder)
         config = stored.changed(**config_changes)
         # Names and shapes first: no file gets memory before they are known to fit.
-        header, left_over, prefix = cls._arranged(read_header(folder))
+        header, left_over, prefix = cls._arranged(read_header(folder), stored)
         if prefix:
             warnings.warn(Warnings.SW202(folder=folder, prefix=prefix), stacklevel=3)
         _check_layers(header, stored, config, folder)
@@ -137,7 +144,7 @@ class PretrainedModel(Surgery):
         new = set(expected) - set(found) - set(cls.tied_names(config))
         cls._check_encoder(new, expected, folder)
 
-        tensors, _, _ = cls._arranged(read_tensors(folder))
+        tensors, _, _ = cls._arranged(read_tensors(folder), stored)
         floats = {name: tensors[name].float() for name in found}
         check_finite(floats, folder)
         model = cls(config)
@@ -184,11 +191,26 @@ class PretrainedModel(Surgery):
 
     @classmethod
     def _arranged(
-        cls, tensors: Mapping[str, Tensor]
+        cls, tensors: Mapping[str, Tensor], stored: ElectraConfig
     ) -> tuple[dict[str, Tensor], list[str], str]:
-        """As ``from_hugging_face``, and the prefix that was taken off."""
+        """As ``from_hugging_face``, and the prefix that was taken off.
+
+        A head that the config says to be another one is left over, though its weights
+        may bear the same names.
+        """
         plain, prefix = names.without_wrapper(tensors)
-        return *cls.from_hugging_face(plain), prefix
+        rows = cls.hugging_face_names
+        if rows is not None and cls._is_other_head(stored):
+            rows = ()
+        return *names.from_hugging_face(plain, rows), prefix
+
+    @classmethod
+    def _is_other_head(cls, stored: ElectraConfig) -> bool:
+        """Whether a config names a class with another head, ELECTRA's or BERT's."""
+        found = stored.extra.get("architectures")
+        name = str(found[0]) if isinstance(found, list) and found else ""
+        kind = name[name.find("For") :]
+        return kind in _ALIKE and not cls.__name__.endswith(kind)
 
     @classmethod
     def _check_encoder(

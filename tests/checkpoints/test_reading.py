@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from spacy_electra.models import (
     ElectraForMaskedLM,
+    ElectraForMultipleChoice,
     ElectraForPreTraining,
+    ElectraForTokenClassification,
     ElectraModel,
 )
 
@@ -202,3 +204,33 @@ def test_code_in_a_checkpoint_does_not_run(small_config, tmp_path):
     torch.save({"weight": Payload()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin"):
         ElectraModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("BertForSequenceClassification", ElectraForTokenClassification),
+        ("BertForMultipleChoice", ElectraForTokenClassification),
+        ("ElectraForTokenClassification", ElectraForMultipleChoice),
+    ],
+)
+def test_other_head_with_the_same_names_is_left(small_config, tmp_path, theirs, ours):
+    values = small_config.to_dict()
+    model = getattr(transformers, theirs)
+    if theirs.startswith("Bert"):
+        del values["embedding_size"], values["model_type"]
+    model(model.config_class(**values)).save_pretrained(tmp_path)
+    _, report = ours.from_pretrained_with_report(tmp_path)
+    assert "classifier.weight" in report.left_over
+    assert all(name.startswith("head.") for name in report.newly_initialized)
+    assert report.newly_initialized
+
+
+def test_token_classifier_of_bert_opens(small_config, tmp_path):
+    values = small_config.to_dict()
+    del values["embedding_size"], values["model_type"]
+    config = transformers.BertConfig(**values)
+    theirs = transformers.BertForTokenClassification(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = ElectraForTokenClassification.from_pretrained(tmp_path)
+    torch.testing.assert_close(logits(ours), logits(theirs))
