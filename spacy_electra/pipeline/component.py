@@ -15,6 +15,7 @@ from spacy.vocab import Vocab
 from thinc.api import Optimizer
 from thinc.util import to_numpy
 
+from ..errors import Errors
 from ..layers.head import Head
 from ..layers.types import Text
 
@@ -36,6 +37,9 @@ class HeadComponent(TrainablePipe):
         scorer: Scores examples.
         cfg: Settings that are saved with it.
     """
+
+    # Where gold labels are looked for, for messages; "" of a head that has none.
+    gold_place: str = ""
 
     def __init__(
         self,
@@ -93,6 +97,9 @@ class HeadComponent(TrainablePipe):
             get_examples: Gives examples with gold annotation.
             nlp: Not used.
             labels: In place of those of the data.
+
+        Raises:
+            ValueError: If a head that needs labels finds none.
         """
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         self.model.initialize()
@@ -104,6 +111,8 @@ class HeadComponent(TrainablePipe):
             if any(label in known for label in labels):
                 labels = list(dict.fromkeys([*known, *labels]))
         self._set_labels(list(labels))
+        if self.gold_place and not self._named_labels():
+            raise ValueError(Errors.SE398(what=self.gold_place, name=self.name))
 
     def _named_labels(self) -> tuple[str, ...]:
         config = self.model.load().config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .textcat_scorer import Scores
 
 PAIR = "text_pair"
-# Examples whose gold values are looked at before training.
-EXAMPLES_TO_CHECK = 2_000
 # What a gold value may be, by problem.
 _REQUIREMENTS = {
     "regression": "number",
@@ -107,28 +104,12 @@ class ElectraTextcat(HeadComponent):
         model.attrs["gives_logits"] = True
         register({PAIR: {"default": None}})
 
+    gold_place = "doc.cats"
+
     @property
     def problem(self) -> str:
         """What the labels are: as ``problem_type`` of the architecture."""
         return self.model.config.problem
-
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Language | None = None,
-        labels: Iterable[str] | None = None,
-    ) -> None:
-        """As every component over a head.
-
-        Raises:
-            ValueError: If there are no labels, or gold values that do not fit.
-        """
-        super().initialize(get_examples, nlp=nlp, labels=labels)
-        if not self.model.config.has_named_labels:
-            raise ValueError(Errors.SE398(what="doc.cats", name=self.name))
-        for example in islice(get_examples(), EXAMPLES_TO_CHECK):
-            self.check_gold(example)
 
     def texts(self, docs: Sequence[Doc]) -> Sequence[Text]:
         """The Docs, or the pairs that they are the first texts of."""
@@ -139,7 +120,8 @@ class ElectraTextcat(HeadComponent):
         ]
 
     def labels_in(self, example: Example) -> Iterable[str]:
-        """The labels of an example's gold ``cats``."""
+        """The labels of an example's gold ``cats``, which must fit the problem."""
+        self.check_gold(example)
         return example.reference.cats
 
     def check_gold(self, example: Example) -> None:

@@ -140,6 +140,12 @@ class ElectraTokenClassifier(HeadComponent):
             score_attribute=score_attribute,
             overwrite=overwrite,
         )
+        places = {
+            "ents": "doc.ents",
+            "spans": f"doc.spans[{spans_key!r}]",
+            "tokens": f"token._.{label_attribute}",
+        }
+        self.gold_place = places[annotates]
         vocab.strings.add(spans_key)
         for attribute, default in ((label_attribute, ""), (score_attribute, 0.0)):
             if not Token.has_extension(attribute):
@@ -164,35 +170,12 @@ class ElectraTokenClassifier(HeadComponent):
             return None
         return Scheme.of(self.model.labels)
 
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Language | None = None,
-        labels: Iterable[str] | None = None,
-    ) -> None:
-        """As every component over a head.
-
-        Raises:
-            ValueError: If there are no labels, or they are of no scheme.
-        """
-        super().initialize(get_examples, nlp=nlp, labels=labels)
-        if not self.model.config.has_named_labels:
-            what = {
-                "ents": "doc.ents",
-                "spans": f"doc.spans[{self.cfg['spans_key']!r}]",
-                "tokens": f"token._.{self.cfg['label_attribute']}",
-            }
-            raise ValueError(
-                Errors.SE398(what=what[self.cfg["annotates"]], name=self.name)
-            )
-        self.scheme  # noqa: B018, it refuses labels of no scheme
-
     def labels_in(self, example: Example) -> Iterable[str]:
         """The labels of an example's gold annotation."""
-        known = self._named_labels()
-        name = Scheme.of(known).name if known else self.cfg["scheme"]
-        return labels_in(example, self.gold, name)
+        gold, name = self.gold, self.cfg["scheme"]
+        if gold.scheme is not None and self._named_labels():
+            name = gold.scheme.name
+        return labels_in(example, gold, name)
 
     def get_loss(
         self, examples: Iterable[Example], scores: Sequence[Floats2d]
@@ -212,7 +195,8 @@ class ElectraTokenClassifier(HeadComponent):
         """
         numbers: dict[str | None, int] = {None: -1}
         numbers.update(self.model.config.label2id)
-        tags = [tag for each in examples for tag in gold_tags(each, self.gold)]
+        place = self.gold
+        tags = [tag for each in examples for tag in gold_tags(each, place)]
         unknown = sorted({tag for tag in tags if tag not in numbers and tag})
         if unknown:
             raise ValueError(
