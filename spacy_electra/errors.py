@@ -75,6 +75,11 @@ class Warnings(_Message):
         "what follows them in training. From now on they do not: train it on raw text "
         "before you use its surprisal or what it writes."
     )
+    SW303 = (
+        'config.json of {source!r} says "is_decoder": true, so a [MASK] sees only what '
+        "stands before it. For words that fit both sides take a masked language model; "
+        "for surprisal take the factory electra_causal_lm."
+    )
     SW310 = (
         "A learning rate of {rate:g} is likely to ruin a pretrained encoder. Set it to "
         "{highest:g} or less, with a warm-up, in [training.optimizer.learn_rate]."

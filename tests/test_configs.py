@@ -67,6 +67,22 @@ def test_pretraining_from_raw_text(tmp_path):
     assert all(0.0 <= token._.rtd_score <= 1.0 for token in doc)
 
 
+@pytest.mark.parametrize("name", ["mlm", "causal_lm"])
+def test_language_models_train_on_raw_text(name, tmp_path):
+    (tmp_path / "train.txt").write_text("\n\n".join(TRAIN * 4), encoding="utf8")
+    texts = {"train": tmp_path / "train.txt", "dev": tmp_path / "train.txt"}
+    train_command(f"{name}.cfg", tmp_path / "out", **texts)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    scores = nlp.meta["performance"]
+    assert 0.0 <= scores[f"{name}_accuracy"] <= 1.0
+    assert scores[f"{name}_perplexity"] > 1.0
+    doc = nlp("The river floods the [MASK] every spring.")
+    if name == "mlm":
+        assert len(doc._.masks[0]["candidates"]) == 5
+    else:
+        assert doc[0]._.surprisal > 0 > doc._.log_likelihood
+
+
 def test_fine_tuning_from_gold_spans(tmp_path):
     blank = spacy.blank("en")
     docs = DocBin()

@@ -78,15 +78,29 @@ def word_pieces(tokenizer: ElectraTokenizer) -> WordPieces:
     inner &= strings.astype(bool)
     whole, opens = np.zeros_like(inner), np.zeros_like(inner)
     begins = np.flatnonzero(ordinary & ~inner)
-    found = tokenizer.encode_ids(strings[begins].tolist())
+    found = _ids_of_words(tokenizer, strings[begins].tolist())
     is_whole = [ids.tolist() == [n] for n, ids in zip(begins, found, strict=True)]
     whole[begins[is_whole]] = True
     for number in np.flatnonzero(whole):
         # "a" stands for any letter: what it is joined to is one word with it.
-        text = tokenizer.normalize(strings[number] + "a").strip()
-        parts = tokenizer.backend.pre_tokenizer.pre_tokenize_str(text)
-        opens[number] = len(parts) == 1
+        opens[number] = tokenizer.takes_words or _is_one_word(
+            tokenizer, strings[number] + "a"
+        )
     return WordPieces(strings, whole, opens, inner)
+
+
+def _ids_of_words(tokenizer: ElectraTokenizer, words: list[str]) -> list[Integers]:
+    """The pieces of each word, on its own."""
+    if tokenizer.takes_words:
+        return [
+            encoding.ids for encoding in tokenizer.encode_words([[w] for w in words])
+        ]
+    return tokenizer.encode_ids(words)
+
+
+def _is_one_word(tokenizer: ElectraTokenizer, text: str) -> bool:
+    normalized = tokenizer.normalize(text).strip()
+    return len(tokenizer.backend.pre_tokenizer.pre_tokenize_str(normalized)) == 1
 
 
 def places_of_tokens(
@@ -348,7 +362,8 @@ class _Search:
         )
         if is_part or not words or len(words[0].pieces) == 1:
             return words
-        found = self.model.tokenizer.encode_ids([self._spelled(word) for word in words])
+        spelled = [self._spelled(word) for word in words]
+        found = _ids_of_words(self.model.tokenizer, spelled)
         return [
             word
             for word, ids in zip(words, found, strict=True)

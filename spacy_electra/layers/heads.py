@@ -11,9 +11,9 @@ from ..models import ElectraForCausalLM, ElectraForMaskedLM, ElectraForPreTraini
 from ..models.config import PROBLEM_TYPES
 from ..models.heads.sequence_classification import ElectraForSequenceClassification
 from ..models.heads.token_classification import ElectraForTokenClassification
-from .causal_head import CausalHead
 from .encoding import AnyEncoder
 from .head import Head, by_problem, resize_output, softmax
+from .language_model_heads import CausalHead, MaskedHead
 from .network_shim import NetworkShim
 from .units import EVERY_PIECE, FIRST_PIECE, LARGEST_PIECE, MEAN_WINDOW
 
@@ -59,7 +59,9 @@ def MaskedLM(encoder: AnyEncoder) -> Head:
         those that are asked for.
     """
     kind = "masked language model"
-    return Head("electra_mlm", encoder, ElectraForMaskedLM, EVERY_PIECE, kind=kind)
+    return MaskedHead(
+        "electra_mlm", encoder, ElectraForMaskedLM, EVERY_PIECE, kind=kind
+    )
 
 
 @registry.architectures("spacy-electra.CausalLM.v1")

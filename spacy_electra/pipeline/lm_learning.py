@@ -122,9 +122,9 @@ def next_piece_targets(model: Head, docs: Sequence[Doc]) -> list[Targets]:
     tokenizer = _tokenizer(model)
     attrs = window_attributes(model.encoder)
     texts = [
-        np.append(ids, tokenizer.sep_token_id)
-        for ids in tokenizer.encode_ids([doc.text for doc in docs])
-        if len(ids)
+        np.append(part.ids, tokenizer.sep_token_id)
+        for part in align(docs, tokenizer)
+        if len(part)
     ]
     room = attrs["window"] - 1
     parts = [ids[i : i + room] for ids in texts for i in range(0, len(ids), room)]
@@ -221,7 +221,7 @@ def _queries_of(targets: Sequence[Targets]) -> Iterator[Query]:
 def next_piece_knowledge(model: Head, docs: Sequence[Doc]) -> Knowledge | None:
     """Loss and accuracy at every piece, with the left context that windows keep."""
     language_model = LanguageModel.from_head(model)
-    texts = language_model.tokenizer.encode_ids([doc.text for doc in docs])
+    texts = [part.ids for part in align(docs, language_model.tokenizer)]
     stride = window_attributes(model.encoder)["stride"]
     pieces = [torch.from_numpy(ids) for ids in texts]
     return _knowledge(

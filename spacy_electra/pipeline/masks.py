@@ -20,7 +20,8 @@ def fill_masks(
     """The likeliest words for every [MASK] in Docs; one without any costs nothing.
 
     spaCy cuts "[MASK]" into tokens in its own way, mostly "[", "MASK" and "]", so a
-    mask is known by its characters.
+    mask is known by its characters. Where spaCy's tokens are the words of the tokenizer
+    (``words = "spacy"``), only a token that is "[MASK]" is one.
 
     Args:
         model: A masked language model.

@@ -228,6 +228,19 @@ def test_texts_longer_than_a_window_are_learned_in_parts(source):
     assert pieces.tolist() == batch.input_ids[rows + 1].tolist()
 
 
+def test_spacys_tokens_may_be_the_words(source):
+    nlp = spacy.blank("en")
+    settings = encoder(source, tokenizer_config={"words": "spacy"})
+    component = nlp.add_pipe("electra_causal_lm", config={"model": settings})
+    text = "the cat sees a bird ."
+    assert bits_of(nlp(text)) == pytest.approx(
+        bits_of(pipeline(source)(text)), abs=1e-4
+    )
+    data = examples(nlp, [text])
+    assert component.update(data)["electra_causal_lm"] > 0
+    assert component.score(data)["causal_lm_accuracy"] >= 0.0
+
+
 def test_nothing_to_predict_changes_nothing(source):
     nlp = pipeline(source)
     (_, component) = nlp.pipeline[0]

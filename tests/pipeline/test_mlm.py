@@ -222,6 +222,33 @@ def test_a_discriminator_has_one_clear_warning(sources):
     assert len(caught) == 1
 
 
+def test_a_decoder_has_one_clear_warning(tmp_path, grammar):
+    causal = transformers.ElectraForCausalLM
+    small_source(tmp_path, list(grammar(20)), causal, is_decoder=True)
+    nlp = pipeline(tmp_path)
+    with pytest.warns(UserWarning, match="SW303") as caught:
+        nlp("the [MASK] sees")
+        nlp("a [MASK]")
+    assert len(caught) == 1
+
+
+def test_spacys_tokens_may_be_the_words(source):
+    nlp = spacy.blank("en")
+    settings = encoder(source, tokenizer_config={"words": "spacy"})
+    component = nlp.add_pipe("electra_mlm", config={"model": settings, "max_pieces": 2})
+    nlp.tokenizer.add_special_case("[MASK]", [{"ORTH": "[MASK]"}])
+    doc = nlp("the [MASK] sees a bird .")
+    alone = pipeline(source, max_pieces=2)(doc.text)
+    (mask,), (other,) = doc._.masks, alone._.masks
+    assert (mask["start"], mask["end"]) == (1, 2)
+    assert mask["candidates"] == [
+        (word, pytest.approx(p, rel=1e-4)) for word, p in other["candidates"]
+    ]
+    assert len(component.candidates(doc, 0, 3)) == 3
+    data = examples(nlp, ["the cat sees", "a bird ."])
+    assert component.update(data)["electra_mlm"] > 0
+
+
 def test_attributes_and_requirements_are_true(source):
     nlp = pipeline(
         source, masks_attribute="gaps", likelihood_attribute="pll", hidden="piece"

@@ -1,4 +1,4 @@
-"""A head that predicts the next piece: its encoder has to be a decoder."""
+"""Heads that look at the vocabulary: which way their encoder has to look."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from ..source import resolve_source
 from .head import Head
 from .listener import EncoderListener
 from .network_shim import NetworkShim
+
+
+class MaskedHead(Head):
+    """As ``Head``; warns of a checkpoint whose pieces see nothing of what follows."""
+
+    __slots__ = ()
+
+    def _open(self) -> None:
+        super()._open()
+        if self.encoder.load().network.config.is_decoder:
+            warnings.warn(Warnings.SW303(source=self.encoder.source), stacklevel=2)
 
 
 class CausalHead(Head):
