@@ -110,6 +110,17 @@ class Warnings(_Message):
         "(AUC {auc:.3f} on its samples), which learns little from them. Lower "
         "model.generator_fraction or sampler.end, or raise sampler.rise_from."
     )
+    SW440 = (
+        "Of {path} these are not read as text, because commands of this package wrote "
+        "them: {files}. To read one all the same, give its own path."
+    )
+    SW441 = "The corpus in {path} is written anew: {error}"
+    SW442 = "Checkpoints that can't be read: {problems}. The run goes on from {used}."
+    SW443 = (
+        "The held-out text is too short to measure these, which stay empty: {names}. "
+        "Hold out more documents: a smaller --held-out-every of `prepare`."
+    )
+    SW444 = "Resumed with settings that change what is trained (--force): {changes}."
     SW404 = (
         "Each text is seen {epochs:.1f} times, more than training.most_repeats={most}. "
         "Much repeated text teaches little: take more of it or a smaller budget."
@@ -546,7 +557,7 @@ class Errors(_Message):
     SE412 = "Section [{section}] does not fit: {error}."
     SE413 = (
         "Loss or gradient at step {step} is not finite (MLM loss {mlm}, RTD loss "
-        "{rtd}). The last checkpoint is whole: resume it with a lower learning rate."
+        "{rtd}). {advice}"
     )
     SE414 = (
         "{what} need {package}, which is not installed: "
@@ -604,8 +615,8 @@ class Errors(_Message):
     )
     SE429 = "There is no sentence to learn from or to measure on. Check the treebank."
     SE430 = (
-        "The disk of {path} is full, so the corpus there is not whole. Make room and "
-        "run the command again."
+        "The disk of {path} is full. What the folder held before is whole. Make room "
+        "and run the command again."
     )
     SE431 = (
         "The sampler 'word' has to count the words of a corpus, and there is none "
@@ -627,6 +638,38 @@ class Errors(_Message):
         'With objective.name = "electric" the generator must not see what it predicts, '
         "so set objective.mask_replaced = 1.0 (it is {value})."
     )
+    SE440 = (
+        "Another `prepare` writes to {path}. Wait for it, or give this one its own "
+        "folder."
+    )
+    SE441 = (
+        "--held-out-every {every} keeps all {documents} documents apart, and none is "
+        "left to train on. Set it higher, or give more documents."
+    )
+    SE442 = "{file} can't be read ({error}). Change its permissions, or leave it out."
+    SE443 = (
+        "The tokenized corpus in {path} is damaged ({what}). Write it again with "
+        "`python -m spacy electra prepare`."
+    )
+    SE444 = "{path}: {problem}. {advice}"
+    SE445 = "Step {step} has ruined the weights: they are not kept. {advice}"
+    SE446 = (
+        "Settings are not those of {folder} and change what is trained: {changes}. Set "
+        "them as they were, or add --force to go on all the same."
+    )
+    SE447 = (
+        "No checkpoint of {path} can be read: {problems}. Begin anew in another folder."
+    )
+    SE448 = "{name} must be {kind}, but is {value!r}."
+    SE449 = (
+        "Unknown option {option}. Settings of the config go by their section: "
+        "--section.key value, with the sections {sections}."
+    )
+    SE450 = "There is no device {device!r} here ({error}). Choose one of: {choices}."
+    SE451 = (
+        "{path} holds the result of a run without its checkpoints. Give another folder."
+    )
+    SE452 = "Stopped after step {step:,}, of which {folder} is the checkpoint."
     SE470 = (
         "optimizer.layer_decay={value} with optimizer.name={name}. Give a number above "
         '0 and at most 1, and one below 1 only with "adamw" or "adamw_reference".'

@@ -66,7 +66,7 @@ PRETRAINING = (
 # Where names of the package may be imported by strings.
 BY_STRING = {"__init__.py"}
 # No part, but below all of them.
-GROUND = {"errors", "metrics", "source", ""}
+GROUND = {"errors", "files", "metrics", "source", ""}
 
 
 @cache

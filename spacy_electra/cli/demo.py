@@ -14,6 +14,7 @@ from rich.text import Text
 from spacy.tokens import Doc
 from wasabi import msg
 
+from ..files import whole_file
 from ..pipeline.heat import FAINTEST, heat_colour, render_heat
 from ..source import ASSETS
 
@@ -40,7 +41,8 @@ def demo(
         f"Replaced: {_what_was_replaced(row, doc)}"
         for row, doc in zip(rows, docs, strict=True)
     ]
-    output.write_text(render_heat(docs, titles=titles), encoding="utf8")
+    with whole_file(output) as partial:
+        partial.write_text(render_heat(docs, titles=titles), encoding="utf8")
     print(_summary(docs, rows))
     msg.good(f"The same as a page: {output.resolve()}")
 

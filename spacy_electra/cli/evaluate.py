@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 
 import srsly
 import typer
 from wasabi import msg
 
+from ..files import whole_file
 from ..pretraining.corpus.documents import read_documents
 from ..pretraining.evaluation.pair_evaluation import evaluate_pair
 from ..pretraining.pairs import open_pair
-from ..pretraining.run.distributed import own_device
+from ..pretraining.run.distributed import usable_device
 
 
 def evaluate(
@@ -40,10 +42,17 @@ def evaluate(
         mask_share=mask_share,
         threshold=threshold,
         seed=seed,
-        device=own_device(device),
+        device=usable_device(device),
         precision=precision,
     )
-    msg.table([(name, f"{value:.4f}") for name, value in figures.items()])
+    # What a text is too short for is NaN, which JSON does not know.
+    measured = {n: v if isfinite(v) else None for n, v in figures.items()}
+    msg.table(
+        [
+            (name, "not measured" if value is None else f"{value:.4f}")
+            for name, value in measured.items()
+        ]
+    )
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, figures)
+        with whole_file(output) as partial:
+            srsly.write_json(partial, measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -9,15 +10,33 @@ from typing import ParamSpec, TypeVar
 
 from wasabi import msg
 
+from ..errors import Errors
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 _CODE = re.compile(r"\[SE\d{3}\]")
+_NO_ROOM = "Make room on the disk and run the command again."
+# What to do about what the operating system says.
+_ADVICE = {
+    errno.EACCES: "Change its permissions, or give a place of your own.",
+    errno.EPERM: "Change its permissions, or give a place of your own.",
+    errno.EROFS: "Nothing can be written there: give another place.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "A part of this path is a file: give another.",
+    errno.EISDIR: "It is a folder: give the name of a file.",
+    errno.EEXIST: "A file has the name of the folder: give another.",
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+}
+_LONGEST_PATH = 200
 
 
 def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """A command that ends with the message of an error that has a code, and status 1.
 
-    Others are the package's own mistakes and keep their traceback.
+    What the operating system refuses gets one here. Other errors are the package's own
+    mistakes and keep their traceback.
     """
 
     @wraps(command)
@@ -31,9 +50,20 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
             ArithmeticError,
             RuntimeError,
         ) as error:
-            if not _CODE.search(str(error)):
-                raise
-            msg.fail(str(error), exits=1)
+            message = str(error)
+            if not _CODE.search(message):
+                if not isinstance(error, OSError) or error.errno not in _ADVICE:
+                    raise
+                message = _explained(error, _ADVICE[error.errno])
+            msg.fail(message, exits=1)
             raise
 
     return run
+
+
+def _explained(error: OSError, advice: str) -> str:
+    """What the operating system refuses, and what to do about it."""
+    path = str(error.filename2 or error.filename or "A file")
+    if len(path) > _LONGEST_PATH:
+        path = f"{path[: _LONGEST_PATH // 2]} ... {path[-50:]}"
+    return Errors.SE444(path=path, problem=error.strerror, advice=advice)

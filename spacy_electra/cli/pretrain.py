@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
+from ..errors import Errors, Warnings
 from ..pretraining.run.curves import CURVES, draw_curves
-from ..pretraining.run.distributed import own_device, workers_from_environment
+from ..pretraining.run.distributed import usable_device, workers_from_environment
+from ..pretraining.run.stopping import RunStopped
 from ..pretraining.run.trainer import Trainer
 from ..pretraining.settings import PretrainingSettings
 from .progress import PretrainingBar
@@ -23,6 +28,9 @@ def pretrain(
     resume: bool = typer.Option(
         False, help="Go on from the last checkpoint, if there is one"
     ),
+    force: bool = typer.Option(
+        False, help="Go on even where settings change what is trained"
+    ),
     device: str = typer.Option(
         "auto", help='Where to train: "cpu", "cuda", "cuda:1"; "auto" takes a GPU'
     ),
@@ -33,20 +41,53 @@ def pretrain(
     `torchrun` (torchrun --nproc_per_node 2 -m spacy electra pretrain ...) the batches
     of a step are shared out among the processes.
     """
-    settings = PretrainingSettings.from_file(config, parse_config_overrides(ctx.args))
-    chosen = own_device(device)
+    settings = PretrainingSettings.from_file(config, _overrides(ctx.args))
+    chosen = usable_device(device)
     with workers_from_environment(chosen) as workers:
         trainer = Trainer(settings, output, chosen, workers)
-        if resume and trainer.resume() and workers.first:
-            msg.info(f"Going on from step {trainer.step:,}")
-        if not workers.first:
-            trainer.train()
-            return
-        with PretrainingBar() as bar, warnings.catch_warnings():
-            warnings.showwarning = bar.warn
-            result = trainer.train(report=bar.report, on_step=bar.on_step)
+        if resume and trainer.resume(force) and workers.first:
+            _report_resume(trainer)
+        try:
+            if not workers.first:
+                trainer.train()
+                return
+            with PretrainingBar() as bar, warnings.catch_warnings():
+                warnings.showwarning = bar.warn
+                result = trainer.train(report=bar.report, on_step=bar.on_step)
+        except RunStopped as stopped:
+            if workers.first:
+                again = ["python", "-m", "spacy", "electra", "pretrain", str(config)]
+                again += [str(output), "--resume", "--device", device, *ctx.args]
+                msg.warn(f"{stopped} Go on with: {shlex.join(again)}")
+            # As a shell reports a process that a signal has ended.
+            raise typer.Exit(128 + stopped.number) from stopped
     msg.good(f"Wrote discriminator and generator to {result}")
     try:
         msg.good(f"Drew {draw_curves(output, output / CURVES)}")
     except ImportError as error:
         msg.info(str(error))
+
+
+def _overrides(arguments: list[str]) -> dict[str, Any]:
+    """Settings that were given as options.
+
+    Raises:
+        ValueError: If an option has no section; spaCy's own error for it would end in
+            a traceback here.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and "." not in name:
+            sections = ", ".join(field.name for field in fields(PretrainingSettings))
+            raise ValueError(Errors.SE449(option=name, sections=sections))
+    # It empties the list that it is given.
+    return dict(parse_config_overrides(list(arguments)))
+
+
+def _report_resume(trainer: Trainer) -> None:
+    msg.info(f"Going on from step {trainer.step:,}")
+    if trainer.changes.others:
+        msg.info(f"Other settings than before: {'; '.join(trainer.changes.others)}")
+    if trainer.changes.trained:
+        changes = "; ".join(trainer.changes.trained)
+        warnings.warn(Warnings.SW444(changes=changes), stacklevel=2)

@@ -10,11 +10,12 @@ import typer
 from tqdm import tqdm
 from wasabi import msg
 
+from ..files import whole_file
 from ..pretraining.evaluation.conllu import read_conllu
 from ..pretraining.evaluation.probe import ProbeSettings
 from ..pretraining.evaluation.probe import probe as train_probes
 from ..pretraining.pairs import open_pair
-from ..pretraining.run.distributed import own_device
+from ..pretraining.run.distributed import usable_device
 
 
 def probe(
@@ -45,7 +46,7 @@ def probe(
             bar.update()
 
         result = train_probes(
-            pair.discriminator.electra.to(own_device(device)),
+            pair.discriminator.electra.to(usable_device(device)),
             pair.tokenizer,
             sentences,
             list(read_conllu(test)),
@@ -55,5 +56,5 @@ def probe(
     rows = [(name, f"{value:.2%}") for name, value in result.items()]
     msg.table(rows, header=("Encoder", "Accuracy"), divider=True)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, result)
+        with whole_file(output) as partial:
+            srsly.write_json(partial, result)

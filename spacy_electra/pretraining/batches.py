@@ -132,6 +132,8 @@ class SequenceBatches:
             ids = np.empty(size + 2, dtype=np.int64)
             ids[0], ids[-1] = self.cls_id, self.sep_id
             ids[1:-1] = self.shards.ids[start : start + size]
+            if ids.max() >= len(self.shards.counts):
+                raise self.shards.damaged("an id lies beyond the vocabulary")
             sequences.append(torch.from_numpy(ids))
         return PackedBatch.from_sequences(sequences)
 

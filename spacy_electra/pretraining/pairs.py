@@ -12,16 +12,16 @@ import torch
 from ..checkpoints import read_tensors, to_int8_rows, write_tensors
 from ..checkpoints.names import PREFIX
 from ..errors import Errors
+from ..files import into_folder
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
-from ..source import resolve_source
-from ..tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
+from ..source import CONFIG_NAME, resolve_source
+from ..tokenization.folder import SETTINGS, TOKENIZER, VOCAB
+from ..tokenization.wordpiece import ElectraTokenizer
 from .corpus.shards import TOKENIZER as SHARDS_TOKENIZER
 
 CHECKPOINTS, FINAL = "checkpoints", "final"
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 PROGRESS = "progress.json"
-# What is being written, or removed, ends in this.
-PARTIAL = ".part"
 DTYPES = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
@@ -29,12 +29,23 @@ DTYPES = {
 }
 # Rows of int8 with scales, which only this package reads.
 INT8 = "int8"
+# All that an export may write: of an older one, nothing else may stay.
+_EXPORTED = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    VOCAB,
+    TOKENIZER,
+    SETTINGS,
+    GENERATOR,
+    CONFIG_NAME,
+)
 
 
 def checkpoints(output: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
     folders = (output / CHECKPOINTS).glob("step-*")
-    return sorted(folder for folder in folders if folder.suffix != PARTIAL)
+    # What is being written, or was found broken, has an ending.
+    return sorted(folder for folder in folders if not folder.suffix)
 
 
 def checkpoint_of(output: Path, step: int) -> Path:
@@ -112,7 +123,7 @@ def export_run(
     output: str | os.PathLike[str],
     dtype: str = "bf16",
 ) -> None:
-    """Write what a run has learned as one directory.
+    """Write what a run has learned as one directory, whole or not at all.
 
     The discriminator and its tokenizer stand on top, the generator in a folder
     "generator" below, where the pretraining of ``electra_rtd`` looks for it. What the
@@ -137,15 +148,15 @@ def export_run(
     # Other readers cut texts there: it is what the network can take.
     longest = pair.discriminator.config.max_position_embeddings
     pair.tokenizer.settings["model_max_length"] = longest
-    folder = Path(output)
     written = DTYPES.get(dtype, torch.float32)
-    pair.discriminator.save_pretrained(folder, written)
-    pair.tokenizer.save_pretrained(folder)
-    if pair.generator is not None:
-        pair.generator.save_pretrained(folder / GENERATOR, written)
-        pair.tokenizer.save_pretrained(folder / GENERATOR)
-    if dtype == INT8:
-        _round(folder)
+    with into_folder(Path(output), _EXPORTED, marker=CONFIG_NAME) as folder:
+        pair.discriminator.save_pretrained(folder, written)
+        pair.tokenizer.save_pretrained(folder)
+        if pair.generator is not None:
+            pair.generator.save_pretrained(folder / GENERATOR, written)
+            pair.tokenizer.save_pretrained(folder / GENERATOR)
+        if dtype == INT8:
+            _round(folder)
 
 
 def _round(folder: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from thinc.api import Config
 
@@ -17,20 +19,70 @@ from .optimizers import OPTIMIZERS
 from .start.local_start import OFFSETS
 
 Settings = TypeVar("Settings")
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    Mapping[str, Any]: "a section or a JSON object",
+    Mapping[str, float]: "a section or a JSON object of numbers",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple[str, ...]: "a list of strings",
+}
 INITS = ("local", "usual")
 WORDS = ("cooccurrence", "random")
 SAMPLERS = ("generator", "unigram", "frequency", "word")
 OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric", "errors")
 PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
-_POSITIVE = (
-    ("data", "batch_size"),
-    ("training", "accumulate"),
-    ("training", "report_every"),
-    ("training", "evaluate_every"),
-    ("training", "save_every"),
-    ("training", "keep"),
-)
+PRECISIONS = ("auto", "fp32", "bf16")
+# Least and largest values; whatever is not here is at least 0.
+_LIMITS: dict[str, tuple[float, float]] = {
+    "data.length": (3, inf),
+    "data.batch_size": (1, inf),
+    "data.short_share": (0, 1),
+    "objective.mask_share": (0, 1),
+    "objective.mask_replaced": (0, 1),
+    "objective.mlm_warmup": (0, 1),
+    "sampler.start": (0, 1),
+    "sampler.end": (0, 1),
+    "sampler.rise_from": (0, 1),
+    "sampler.rise_to": (0, 1),
+    "sampler.temperature": (1e-6, inf),
+    # Numbers of batches stand behind it in 64 bits.
+    "training.seed": (0, 2**31 - 1),
+    "training.accumulate": (1, inf),
+    "training.average": (0, 1),
+    "training.report_every": (1, inf),
+    "training.evaluate_every": (1, inf),
+    "training.save_every": (1, inf),
+    "training.keep": (1, inf),
+}
+
+
+def _check_limits(name: str, value: float) -> None:
+    least, largest = _LIMITS.get(name, (0, inf))
+    if not least <= value <= largest or value == inf:
+        most = "" if largest == inf else f" and at most {largest:g}"
+        requirement = f"at least {least:g}{most}"
+        raise ValueError(Errors.SE003(name=name, requirement=requirement, value=value))
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value of a config file is of a type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        many = isinstance(value, list | tuple)
+        return many and all(_is_of(part, arguments[0]) for part in value)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, choice) for choice in arguments)
+    if origin is not None:
+        return isinstance(value, origin)
+    if hint in (int, float):
+        # In Python True is a number.
+        kinds = (int,) if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -292,16 +344,11 @@ class PretrainingSettings:
         training = self.training
         if not (training.max_steps or training.max_tokens or training.max_minutes):
             raise ValueError(Errors.SE410())
-        for section, name in _POSITIVE:
-            value = getattr(getattr(self, section), name)
-            if value < 1:
-                raise ValueError(
-                    Errors.SE003(
-                        name=f"{section}.{name}",
-                        requirement="a positive int",
-                        value=value,
-                    )
-                )
+        _check("training.precision", self.training.precision, PRECISIONS)
+        for section in fields(self):
+            for name, value in vars(getattr(self, section.name)).items():
+                if isinstance(value, int | float):
+                    _check_limits(f"{section.name}.{name}", value)
 
     def _check_errors(self) -> None:
         errors = self.sampler.errors
@@ -325,6 +372,11 @@ class PretrainingSettings:
         """The column of the log that tells which checkpoint is best."""
         usual = "mlm_loss" if self.objective.name == "mlm" else "auc_frequency"
         return self.training.best_by or usual
+
+    @classmethod
+    def of_defaults(cls) -> PretrainingSettings:
+        """What is not set is like this; only the corpus and an end are made up."""
+        return cls(DataSettings(""), training=TrainingSettings(max_steps=1))
 
     @classmethod
     def from_file(
@@ -383,6 +435,13 @@ def settings_from(
                 Errors.SE411(
                     kind=f"key in [{section}]", name=name, choices=", ".join(names)
                 )
+            )
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _is_of(value, hints[name]):
+            what = _KINDS.get(hints[name], str(hints[name]))
+            raise ValueError(
+                Errors.SE448(name=f"{section}.{name}", kind=what, value=value)
             )
     try:
         return kind(**values)

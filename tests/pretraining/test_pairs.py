@@ -31,5 +31,5 @@ def test_export_makes_a_source(settings_for, tmp_path):
 
 
 def test_unknown_dtype_is_named(tmp_path):
-    with pytest.raises(ValueError, match="int8"):
-        export_run("en_tiny", tmp_path, dtype="int8")
+    with pytest.raises(ValueError, match="int4"):
+        export_run("en_tiny", tmp_path, dtype="int4")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import glob
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,9 +18,21 @@ from typing import BinaryIO, cast
 
 import srsly
 
-from ...errors import Errors
+from ...errors import Errors, Warnings, listed
+from ...files import PARTIAL
 from .compression import COMPRESSED, Progress, broken_file_errors, format_of, open_bytes
 
+# What `prepare`, `vocab` and `pretrain` write and what looks like text, by a file that
+# lies beside it; of a checkpoint's folder likewise.
+_BESIDE_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "config.json")
+_NO_TEXT = {
+    "held_out.jsonl": ("ids.bin", "meta.json"),
+    "vocab.txt": _BESIDE_TOKENIZERS,
+    "merges.txt": _BESIDE_TOKENIZERS,
+    "wandb_id.txt": ("log.csv",),
+}
+_UNKNOWN_LINE = re.compile(rb"^\[UNK\]\r?$", re.MULTILINE)
+_BYTES_OF_VOCABULARY = 1 << 16
 OnBroken = Callable[[ValueError], None]
 # A longer document is given in several parts, so that memory stays bounded.
 LONGEST_DOCUMENT = 1_000_000
@@ -62,6 +76,8 @@ def read_documents(
 ) -> Iterator[str]:
     """Read the documents of a file, of all files below a folder, or of a glob.
 
+    See ``corpus_files`` for which ones they are.
+
     In a .txt, blank lines separate documents; in a .jsonl, each line is an object
     whose "text" is a document; a .parquet has a column "text"; a .spacy holds Docs.
     Any may be compressed (.gz, .xz, .zst). Memory is that of one document, of one row
@@ -83,19 +99,34 @@ def read_documents(
             has no "text"; the message names file and line.
         ImportError: If a format needs a package that is not installed.
     """
-    for file in corpus_files(path):
+    yield from read_files(corpus_files(path), on_broken=on_broken, on_read=on_read)
+
+
+def read_files(
+    files: Iterable[Path],
+    *,
+    on_broken: OnBroken = fail,
+    on_read: Progress | None = None,
+) -> Iterator[str]:
+    """The same for files that are known."""
+    for file in files:
         try:
             with open_bytes(file, on_read) as stream:
                 for text in READERS[format_of(file)](stream, file, on_broken):
                     for part in cut_at_lines(text, LONGEST_DOCUMENT):
                         if stripped := part.strip():
                             yield stripped
+        except PermissionError as error:
+            on_broken(ValueError(Errors.SE442(file=file, error=error.strerror)))
         except broken_file_errors() as error:
             on_broken(ValueError(Errors.SE403(file=file, error=error)))
 
 
 def corpus_files(path: str | os.PathLike[str]) -> list[Path]:
     """The files that ``read_documents`` reads, in order of their names.
+
+    Of a folder or a glob, what the commands of this package write is left out, with a
+    warning: vocabularies, held-out documents, files that are not whole.
 
     Raises:
         FileNotFoundError: If there is nothing at the path.
@@ -112,10 +143,30 @@ def corpus_files(path: str | os.PathLike[str]) -> list[Path]:
         raise FileNotFoundError(Errors.SE400(path=root))
     files = [file for file in candidates if format_of(file) in FORMATS]
     files = [file for file in files if file.is_file()]
+    if candidates != [root]:
+        written = [file for file in files if _is_written_by_us(file, root)]
+        if written:
+            names = listed(written)
+            warnings.warn(Warnings.SW440(path=root, files=names), stacklevel=2)
+        files = [file for file in files if file not in set(written)]
     if not files:
         endings = f"{', '.join(FORMATS)} (plain, {', '.join(COMPRESSED)})"
         raise ValueError(Errors.SE401(path=root, endings=endings))
     return files
+
+
+def _is_written_by_us(file: Path, root: Path) -> bool:
+    """Whether a file is the output of a command and not text to learn from."""
+    inside = file.relative_to(root).parts if file.is_relative_to(root) else file.parts
+    if any(part.endswith(PARTIAL) for part in inside):
+        return True
+    signs = _NO_TEXT.get(file.name, ())
+    if any((file.parent / sign).exists() for sign in signs):
+        return True
+    if file.name != "vocab.txt":
+        return False
+    with file.open("rb") as stream:
+        return _UNKNOWN_LINE.search(stream.read(_BYTES_OF_VOCABULARY)) is not None
 
 
 def cut_at_lines(text: str, longest: int) -> Iterator[str]:

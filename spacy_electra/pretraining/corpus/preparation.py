@@ -6,16 +6,15 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import srsly
-
 from ...errors import DISK_FULL, Errors, Warnings
 from ...tokenization.wordpiece import ElectraTokenizer
 from .compression import Progress
-from .documents import Skipped, corpus_files, fail, read_documents
+from .documents import Skipped, corpus_files, fail, read_files
 from .shards import META, Shards, write_shards
 
 
@@ -54,6 +53,8 @@ def prepare_corpus(
 ) -> Prepared:
     """Tokenize the documents of files into a folder, unless it holds them already.
 
+    A corpus that is damaged is written anew, with a warning.
+
     Args:
         corpus: A file, a folder or a glob, as ``read_documents`` takes it.
         tokenizer: Goes into the folder too.
@@ -67,15 +68,18 @@ def prepare_corpus(
         FileNotFoundError: If there is nothing at the path.
         ValueError: If there is no text, or a line or file is broken.
         OSError: If the disk is full.
+        RuntimeError: If another process writes to the folder.
     """
+    files = corpus_files(corpus)
     source = corpus_fingerprint(
-        corpus, tokenizer, held_out_every=held_out_every, skip_broken=skip_broken
+        files, tokenizer, held_out_every=held_out_every, skip_broken=skip_broken
     )
-    if _is_finished(Path(output), source):
-        return Prepared(Shards.open(output), fresh=False)
+    finished = _finished(Path(output), source)
+    if finished is not None:
+        return Prepared(finished, fresh=False)
     skipped = Skipped()
-    documents = read_documents(
-        corpus, on_broken=skipped if skip_broken else fail, on_read=on_read
+    documents = read_files(
+        files, on_broken=skipped if skip_broken else fail, on_read=on_read
     )
     meta: dict[str, Any] = {"source": source, "skipped": vars(skipped)}
     try:
@@ -97,7 +101,7 @@ def prepare_corpus(
 
 
 def corpus_fingerprint(
-    corpus: str | os.PathLike[str], tokenizer: ElectraTokenizer, **options: Any
+    corpus: Iterable[Path], tokenizer: ElectraTokenizer, **options: Any
 ) -> str:
     """A hash that changes when a file, the tokenizer or an option does.
 
@@ -105,13 +109,23 @@ def corpus_fingerprint(
     what it is to save.
     """
     files = []
-    for file in corpus_files(corpus):
+    for file in corpus:
         status = file.stat()
         files.append([file.name, status.st_size, status.st_mtime_ns])
     content = [files, tokenizer.fingerprint, sorted(options.items())]
     return hashlib.sha256(json.dumps(content).encode("utf8")).hexdigest()
 
 
-def _is_finished(folder: Path, source: str) -> bool:
-    file = folder / META
-    return file.exists() and srsly.read_json(file).get("source") == source
+def _finished(folder: Path, source: str) -> Shards | None:
+    """What a folder holds, if it was made of the same and is as it was written."""
+    if not (folder / META).exists():
+        return None
+    try:
+        shards = Shards.open(folder)
+        if shards.meta.get("source") != source:
+            return None
+        shards.check()
+    except (ValueError, OSError) as error:
+        warnings.warn(Warnings.SW441(path=folder, error=error), stacklevel=3)
+        return None
+    return shards

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ import srsly
 from numpy.typing import NDArray
 
 from ...errors import Errors
+from ...files import into_folder, locked
 from ...tokenization.wordpiece import ElectraTokenizer
 from .encoding import encode_all, ids_dtype
 
@@ -23,6 +24,8 @@ TOKENIZER, HELD_OUT = "tokenizer", "held_out.jsonl"
 # More documents than this tell no more about a model, and they lie in memory.
 MOST_HELD_OUT = 5000
 _OFFSETS_A_COPY = 1 << 20
+_IDS_A_CHECK = 1 << 24
+_LOCK = "prepare.lock"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Shards:
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file is cut short, or the tokenizer beside the ids is not
-                the one that made them.
+            ValueError: If a file is broken or cut short, or the tokenizer beside the
+                ids is not the one that made them.
         """
         folder = Path(path)
         for name in (META, IDS, OFFSETS, HELD_OUT, TOKENIZER):
@@ -64,27 +67,29 @@ class Shards:
             meta = srsly.read_json(folder / META)
             ids = np.memmap(folder / IDS, dtype=meta["dtype"], mode="r")
             offsets = np.load(folder / OFFSETS, mmap_mode="r")
-        except (ValueError, KeyError, EOFError) as error:
-            raise ValueError(Errors.SE403(file=folder, error=error)) from error
-        if len(ids) != meta["tokens"]:
-            raise ValueError(
-                Errors.SE406(path=folder, tokens=meta["tokens"], found=len(ids))
-            )
-        if len(offsets) != meta["documents"] + 1 or offsets[-1] != len(ids):
+            tokens, documents = int(meta["tokens"]), int(meta["documents"])
+            counts = np.asarray(meta["counts"], dtype=np.int64)
+            held_out = [line["text"] for line in srsly.read_jsonl(folder / HELD_OUT)]
+        except (ValueError, LookupError, TypeError, EOFError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(Errors.SE443(path=folder, what=what)) from error
+        if len(ids) != tokens:
+            raise ValueError(Errors.SE406(path=folder, tokens=tokens, found=len(ids)))
+        if offsets.shape != (documents + 1,) or offsets[-1] != len(ids):
             raise ValueError(
                 Errors.SE420(
                     path=folder,
                     name=OFFSETS,
                     found=len(offsets),
-                    expected=meta["documents"] + 1,
+                    expected=documents + 1,
                 )
             )
         shards = cls(
             path=folder,
             ids=ids,
             offsets=offsets,
-            counts=np.asarray(meta["counts"], dtype=np.int64),
-            held_out=[line["text"] for line in srsly.read_jsonl(folder / HELD_OUT)],
+            counts=counts,
+            held_out=held_out,
             meta=meta,
         )
         shards._check_tokenizer()
@@ -96,6 +101,50 @@ class Shards:
         fits = len(self.counts) == self.tokenizer.vocab_size
         if not fits or expected != self.tokenizer.fingerprint:
             raise ValueError(Errors.SE419(path=self.path))
+
+    def check(self) -> None:
+        """Read everything and compare it with what the meta data say.
+
+        Raises:
+            ValueError: If an id or an offset is not what was written.
+        """
+        counts = np.zeros_like(self.counts)
+        checksum = _checksum()
+        for start in range(0, len(self.ids), _IDS_A_CHECK):
+            part = np.asarray(self.ids[start : start + _IDS_A_CHECK])
+            if int(part.max()) >= len(counts):
+                raise self.damaged(f"{IDS} holds an id beyond the vocabulary")
+            counts += np.bincount(part, minlength=len(counts))
+            checksum.update(part.tobytes())
+        known = self.meta.get("ids_hash", checksum.hexdigest())
+        if known != checksum.hexdigest() or not np.array_equal(counts, self.counts):
+            raise self.damaged(f"{IDS} holds other ids than were written")
+        for start in range(0, len(self.offsets), _IDS_A_CHECK):
+            part = np.asarray(self.offsets[start : start + _IDS_A_CHECK + 1])
+            if (np.diff(part) < 0).any() or (start == 0 and part[0] != 0):
+                raise self.damaged(f"{OFFSETS} is out of order")
+        written = self.meta.get("held_out", {}).get("documents", len(self.held_out))
+        if written != len(self.held_out):
+            raise self.damaged(
+                f"{HELD_OUT} has {len(self.held_out)} of {written} lines"
+            )
+
+    def damaged(self, what: str) -> ValueError:
+        """The error for a corpus that is not as it was written."""
+        return ValueError(Errors.SE443(path=self.path, what=what))
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Checksums that tell this corpus from others, wherever it lies.
+
+        One from before there was a checksum of the ids has that of their counts alone.
+        """
+        of_counts = _checksum()
+        of_counts.update(self.counts.tobytes())
+        known = {"counts": of_counts.hexdigest()}
+        if "ids_hash" in self.meta:
+            known["ids"] = self.meta["ids_hash"]
+        return known
 
     @cached_property
     def tokenizer(self) -> ElectraTokenizer:
@@ -114,7 +163,8 @@ def write_shards(
 ) -> Shards:
     """Tokenize documents into a folder.
 
-    A writer that was killed leaves a folder that does not open.
+    The folder has the whole corpus in the end, or what it had before. A corpus that is
+    open stays as it is for those who have opened it.
 
     Args:
         documents: Texts; memory stays bounded however many there are.
@@ -130,47 +180,79 @@ def write_shards(
 
     Raises:
         ValueError: If there is no document to train on.
+        RuntimeError: If another process writes there.
     """
+    if held_out_every < 1:
+        raise ValueError(
+            Errors.SE003(
+                name="held_out_every",
+                requirement="a positive int",
+                value=held_out_every,
+            )
+        )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    # A folder with meta data counts as whole, so they go first and come last.
-    (folder / META).unlink(missing_ok=True)
+    names = (IDS, OFFSETS, HELD_OUT, TOKENIZER, META)
+    with (
+        locked(folder / _LOCK, Errors.SE440(path=folder)),
+        into_folder(folder, names, marker=META) as partial,
+    ):
+        _write_files(documents, tokenizer, partial, held_out_every, workers, meta or {})
+    return Shards.open(folder)
+
+
+def _write_files(
+    documents: Iterable[str],
+    tokenizer: ElectraTokenizer,
+    folder: Path,
+    held_out_every: int,
+    workers: int,
+    meta: Mapping[str, Any],
+) -> None:
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     tokens = number = 0
-    partial = folder / (OFFSETS + ".part")
+    checksum = _checksum()
+    raw = folder / (OFFSETS + ".raw")
     with (
         (folder / IDS).open("wb") as ids_file,
-        partial.open("w+b") as offsets_file,
+        raw.open("w+b") as offsets_file,
         (folder / HELD_OUT).open("w", encoding="utf8") as held_out_file,
     ):
         offsets_file.write(np.int64(0).tobytes())
         split = _Split(documents, held_out_every, held_out_file)
         for ids in encode_all(split, tokenizer, workers):
             counts += np.bincount(ids, minlength=len(counts))
-            ids_file.write(ids.tobytes())
+            content = ids.tobytes()
+            ids_file.write(content)
+            checksum.update(content)
             tokens += len(ids)
             number += 1
             offsets_file.write(np.int64(tokens).tobytes())
         if not tokens:
+            if split.held_out:
+                raise ValueError(
+                    Errors.SE441(every=held_out_every, documents=split.held_out)
+                )
             raise ValueError(Errors.SE407())
         _write_offsets(offsets_file, number + 1, folder / OFFSETS)
-    partial.unlink()
-    shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+    raw.unlink()
     tokenizer.save_pretrained(folder / TOKENIZER)
-    content = {
+    all_meta = {
         "dtype": ids_dtype(tokenizer.vocab_size).name,
         "tokens": tokens,
         "documents": number,
         "characters": split.characters,
         "held_out": {"every": held_out_every, "documents": split.held_out},
         "tokenizer_hash": tokenizer.fingerprint,
-        **(meta or {}),
+        "ids_hash": checksum.hexdigest(),
+        **meta,
         "counts": counts.tolist(),
     }
-    unfinished = folder / (META + ".part")
-    srsly.write_json(unfinished, content)
-    os.replace(unfinished, folder / META)
-    return Shards.open(folder)
+    srsly.write_json(folder / META, all_meta)
+
+
+def _checksum() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
 
 
 class _Split:

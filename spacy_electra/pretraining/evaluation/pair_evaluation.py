@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 import torch
@@ -47,9 +48,24 @@ def evaluate_pair(
         device: Where to compute.
         precision: "auto", "fp32" or "bf16".
 
+    Returns:
+        What the texts are too short to measure is NaN.
+
     Raises:
-        ValueError: If the texts have no word.
+        ValueError: If the texts have no word, or a number is out of its range.
     """
+    for name, value, least, most in (
+        ("length", length, 3, inf),
+        ("sequences", sequences, 1, inf),
+        ("mask_share", mask_share, 0, 1),
+        ("threshold", threshold, 0, 1),
+    ):
+        if not least <= value <= most:
+            limit = "" if most == inf else f" and at most {most}"
+            requirement = f"at least {least}{limit}"
+            raise ValueError(
+                Errors.SE003(name=name, requirement=requirement, value=value)
+            )
     tokenizer = pair.tokenizer
     length = min(length, pair.discriminator.config.max_position_embeddings)
     batches = held_out_batches(texts, tokenizer, length=length, sequences=sequences)

@@ -42,6 +42,13 @@ class WeightAverage:
         average, weights = list(self._average.values()), list(self._weights.values())
         torch._foreach_lerp_(average, weights, 1 - decay)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin with the weights of now, as if no step had been."""
+        self.steps = 0
+        for name, weight in self._weights.items():
+            self._average[name].copy_(weight)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The module with the average for its weights, for as long as this lasts."""

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import srsly
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...errors import DISK_FULL, Errors
+from ...errors import DISK_FULL, Errors, listed
+from ...files import PARTIAL, whole_folder
 from ...models import ElectraForMaskedLM
+from ...models.pretrained import PretrainedModel
 from ...tokenization.wordpiece import ElectraTokenizer
 from ..disentangled import TABLES, differences, is_disentangled, plain_discriminator
 from ..objective import Objective
 from ..pairs import (
     DISCRIMINATOR,
     GENERATOR,
-    PARTIAL,
     PROGRESS,
     checkpoint_of,
     checkpoints,
@@ -34,6 +35,7 @@ from ..settings import PretrainingSettings
 from .averaging import WeightAverage
 from .distributed import divided_like, whole
 
+Network = TypeVar("Network", bound=PretrainedModel)
 OPTIMIZERS_FILE = "optimizers.safetensors"
 LANGUAGE_HEAD, DIFFERENCES = "language_head.safetensors", "differences.safetensors"
 AVERAGE = "average.safetensors"
@@ -41,12 +43,21 @@ AVERAGE = "average.safetensors"
 _OLD_OPTIMIZERS = "optimizers.pt"
 # Besides tensors a checkpoint has configs, a vocabulary and rounded-up blocks.
 _SMALL_FILES = 4_000_000
-# What must be as it was for weights and optimizers to fit: sections, and keys of them.
+# What must be as it was for weights and optimizers to fit.
 _FIXED = (
-    ("model", ("size", "discriminator", "generator_fraction", "generator")),
-    ("objective", ("name",)),
-    ("optimizer", ("name",)),
+    "model.size",
+    "model.discriminator",
+    "model.generator_fraction",
+    "model.generator",
+    "objective.name",
+    "optimizer.name",
+    "optimizer.layer_decay",
 )
+# What decides on the texts that a run sees and on what it learns of them.
+_TRAINED = ("data.", "objective.", "sampler.", "training.seed")
+_ACCUMULATE = "training.accumulate"
+# Where a corpus lies says nothing about it.
+_PLACES = ("data.shards",)
 
 
 @dataclass
@@ -67,6 +78,23 @@ class Progress:
     tokens: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
+
+
+class BrokenCheckpoint(ValueError):
+    """A checkpoint that can't be read; the one before it may be whole."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Settings that are not those of a checkpoint, each as "name: old -> new".
+
+    Args:
+        trained: Those that change what is trained.
+        others: Such as budgets, rates, and how often something is written.
+    """
+
+    trained: list[str]
+    others: list[str]
 
 
 @dataclass(frozen=True)
@@ -91,6 +119,7 @@ def save_checkpoint(
     settings: PretrainingSettings,
     tokenizer: ElectraTokenizer,
     *,
+    facts: Mapping[str, Any] | None = None,
     writes: bool = True,
 ) -> Path:
     """Write a checkpoint, then remove those that are not to be kept.
@@ -104,6 +133,7 @@ def save_checkpoint(
         progress: How far it has come.
         settings: Of the run.
         tokenizer: Of its corpus.
+        facts: What else is to be the same when the run goes on.
         writes: Whether this process writes. Where tensors are divided the others have
             to be here as well, to give their parts.
 
@@ -121,50 +151,94 @@ def save_checkpoint(
         return folder
     if not folder.exists():
         check_space(output, state, 1)
-        with whole_folder(folder) as partial:
-            save_networks(state.objective, partial, tokenizer)
-            for name, tensors in _tensors_beside(state).items():
-                (partial / name).write_bytes(save(_plain(tensors)))
-            content = {
-                **asdict(progress),
-                "settings": asdict(settings),
-                "tokenizer_hash": tokenizer.fingerprint,
-            }
-            srsly.write_json(partial / PROGRESS, content)
+        content = {
+            **asdict(progress),
+            "settings": asdict(settings),
+            "tokenizer_hash": tokenizer.fingerprint,
+            **(facts or {}),
+        }
+        try:
+            with whole_folder(folder) as partial:
+                save_networks(state.objective, partial, tokenizer)
+                for name, tensors in _tensors_beside(state).items():
+                    (partial / name).write_bytes(save(_plain(tensors)))
+                srsly.write_json(partial / PROGRESS, content)
+        except OSError as error:
+            raise explained(error, folder) from error
     _remove_old(output, settings, progress)
     return folder
 
 
+def read_progress(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Raises:
+        BrokenCheckpoint: If it can't be read.
+    """
+    try:
+        saved: dict[str, Any] = srsly.read_json(folder / PROGRESS)
+        asked = ("step", "tokens", "seconds", "settings")
+        if missing := [name for name in asked if name not in saved]:
+            raise ValueError(f"{PROGRESS} has no {', '.join(missing)}")
+    except (OSError, ValueError, TypeError) as error:
+        raise BrokenCheckpoint(str(error)) from error
+    return saved
+
+
 def load_checkpoint(
-    folder: Path,
-    state: RunState,
-    settings: PretrainingSettings,
-    tokenizer: ElectraTokenizer,
+    folder: Path, state: RunState, saved: Mapping[str, Any]
 ) -> Progress:
     """Bring a run to where a checkpoint was written.
 
+    Args:
+        folder: Of the checkpoint.
+        state: Is filled; after an error its weights mean nothing.
+        saved: What ``read_progress`` gave.
+
     Raises:
-        ValueError: If it has other sizes or another vocabulary, or a file is broken.
+        BrokenCheckpoint: If a file is missing, broken or of other sizes, or a weight is
+            not finite.
     """
-    saved = srsly.read_json(folder / PROGRESS)
-    check_fits(folder, saved, settings, tokenizer)
-    _load_networks(folder, state.objective)
-    if (folder / OPTIMIZERS_FILE).exists():
-        _load_optimizers(load_file(folder / OPTIMIZERS_FILE), state.optimizers)
-    else:
-        old = torch.load(
-            folder / _OLD_OPTIMIZERS, map_location="cpu", weights_only=True
+    try:
+        _load_networks(folder, state.objective)
+        _check_finite(dict(state.objective.named_parameters()))
+        if (folder / OPTIMIZERS_FILE).exists():
+            _load_optimizers(load_file(folder / OPTIMIZERS_FILE), state.optimizers)
+        else:
+            old = torch.load(
+                folder / _OLD_OPTIMIZERS, map_location="cpu", weights_only=True
+            )
+            for optimizer, values in zip(state.optimizers, old, strict=True):
+                optimizer.load_state_dict(values)
+        had_average = bool(saved["settings"].get("training", {}).get("average"))
+        if state.average is not None and had_average:
+            averages = load_file(folder / AVERAGE)
+            _check_finite(averages)
+            state.average.load(averages)
+        return Progress(
+            step=int(saved["step"]),
+            tokens=int(saved["tokens"]),
+            seconds=float(saved["seconds"]),
+            best=saved.get("best", {}),
         )
-        for optimizer, values in zip(state.optimizers, old, strict=True):
-            optimizer.load_state_dict(values)
-    if state.average is not None and (folder / AVERAGE).exists():
-        state.average.load(load_file(folder / AVERAGE))
-    return Progress(
-        step=saved["step"],
-        tokens=saved["tokens"],
-        seconds=saved["seconds"],
-        best=saved.get("best", {}),
-    )
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
+        raise BrokenCheckpoint(f"{type(error).__name__}: {error}") from error
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """The error of a full disk in words, any other as it is."""
+    if error.errno not in DISK_FULL:
+        return error
+    message = Errors.SE423(path=path, needed="more", free="nothing")
+    return OSError(error.errno, message)
 
 
 def save_networks(
@@ -175,38 +249,6 @@ def save_networks(
     objective.generator.save_pretrained(folder / GENERATOR)
     for name in (DISCRIMINATOR, GENERATOR):
         tokenizer.save_pretrained(folder / name)
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder that is there with all its content, or not at all.
-
-    Yields:
-        Where to write.
-
-    Raises:
-        OSError: If the disk is full; nothing of the folder stays.
-    """
-    partial = folder.with_name(folder.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        # A name that is on the disk before its content would outlive a power cut.
-        for file in [*partial.rglob("*"), partial]:
-            _synchronize(file)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if error.errno in DISK_FULL:
-            message = Errors.SE423(path=folder, needed="more", free="nothing")
-            raise OSError(error.errno, message) from error
-        raise
-    replaced = folder.with_name(folder.name + ".old" + PARTIAL)
-    if folder.exists():
-        folder.rename(replaced)
-    partial.rename(folder)
-    _synchronize(folder.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def check_space(output: Path, state: RunState, count: int) -> None:
@@ -251,23 +293,76 @@ def check_fits(
     Raises:
         ValueError: If they differ; the message names what does.
     """
-    # Tuples are lists in the file.
-    ours = srsly.json_loads(srsly.json_dumps(asdict(settings)))
-    for section, names in _FIXED:
-        theirs = saved["settings"].get(section, {})
-        for name in names:
-            expected = ours[section][name]
-            if theirs.get(name, expected) != expected:
-                raise ValueError(
-                    Errors.SE422(
-                        folder=folder,
-                        name=f"{section}.{name}",
-                        found=theirs[name],
-                        expected=expected,
-                    )
+    theirs, ours = _flat(_filled(saved["settings"])), _flat(asdict(settings))
+    fixed = [*_FIXED]
+    if _has_language_head(theirs) != _has_language_head(ours):
+        fixed += ["objective.mlm_warmup", "objective.correction_weight"]
+    for name in fixed:
+        if theirs[name] != ours[name]:
+            raise ValueError(
+                Errors.SE422(
+                    folder=folder, name=name, found=theirs[name], expected=ours[name]
                 )
+            )
     if saved.get("tokenizer_hash", tokenizer.fingerprint) != tokenizer.fingerprint:
         raise ValueError(Errors.SE424(folder=folder, shards=settings.data.shards))
+
+
+def changes_since(
+    saved: Mapping[str, Any],
+    settings: PretrainingSettings,
+    facts: Mapping[str, Any],
+) -> Changes:
+    """What is not as it was when a checkpoint was written.
+
+    Args:
+        saved: What ``read_progress`` gave.
+        settings: Of now.
+        facts: Of now, as ``save_checkpoint`` got them then. What is a dict of checksums
+            differs where they have one in common that does.
+    """
+    theirs, ours = _flat(_filled(saved["settings"])), _flat(asdict(settings))
+    changes = Changes([], [])
+    for name, new in ours.items():
+        old = theirs.get(name, new)
+        if old != new and name not in _PLACES:
+            trained = name.startswith(_TRAINED)
+            # Checkpoints of before do not say how many batches a step had.
+            trained |= name == _ACCUMULATE and "batches_a_step" not in saved
+            kind = changes.trained if trained else changes.others
+            kind.append(f"{name}: {old!r} -> {new!r}")
+    for name, new in facts.items():
+        old = saved.get(name, new)
+        if isinstance(new, Mapping):
+            common = set(new) & set(old)
+            # The most exact one decides.
+            names = common - {"counts"} or common
+            if any(old[key] != new[key] for key in names):
+                changes.trained.append(f"the {name}: another one")
+        elif old != new:
+            changes.trained.append(f"{name.replace('_', ' ')}: {old} -> {new}")
+    return changes
+
+
+def _filled(saved: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Saved settings, with the defaults for what did not exist when they were saved."""
+    usual = asdict(PretrainingSettings.of_defaults())
+    return {name: {**usual[name], **saved.get(name, {})} for name in usual}
+
+
+def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Values by "section.name", as they come back from a file."""
+    plain = srsly.json_loads(srsly.json_dumps(settings))
+    return {
+        f"{section}.{name}": value
+        for section, values in plain.items()
+        for name, value in values.items()
+    }
+
+
+def _has_language_head(settings: Mapping[str, Any]) -> bool:
+    warmup, correction = "objective.mlm_warmup", "objective.correction_weight"
+    return bool(settings[warmup] or settings[correction])
 
 
 def _remove_old(
@@ -314,10 +409,10 @@ def _untied(objective: Objective) -> dict[str, Tensor]:
 
 
 def _load_networks(folder: Path, objective: Objective) -> None:
-    generator = ElectraForMaskedLM.from_pretrained(folder / GENERATOR)
+    generator = _open(ElectraForMaskedLM, folder / GENERATOR)
     objective.generator.load_state_dict(generator.state_dict())
     discriminator = objective.discriminator
-    state = type(discriminator).from_pretrained(folder / DISCRIMINATOR).state_dict()
+    state = _open(type(discriminator), folder / DISCRIMINATOR).state_dict()
     if is_disentangled(discriminator):
         for name in TABLES:
             del state[f"electra.embeddings.{name}.weight"]
@@ -326,7 +421,23 @@ def _load_networks(folder: Path, objective: Objective) -> None:
     discriminator.load_state_dict(state)
     if objective.language_head is not None:
         head = load_file(folder / LANGUAGE_HEAD)
+        if differing := set(head) ^ set(_untied(objective)):
+            raise ValueError(f"{LANGUAGE_HEAD} lacks or adds {listed(differing)}")
         objective.language_head.load_state_dict(head, strict=False)
+
+
+def _open(kind: type[Network], folder: Path) -> Network:
+    """A network of a run, of which nothing may be missing."""
+    network, report = kind.from_pretrained_with_report(folder)
+    if differing := (*report.newly_initialized, *report.left_over):
+        raise ValueError(f"{folder.name} lacks or adds {listed(differing)}")
+    return network
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise ValueError(f"not finite: {listed(bad)}")
 
 
 def _load_optimizers(
@@ -343,6 +454,9 @@ def _load_optimizers(
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         for parameter, values in optimizer.state.items():
             for name, value in values.items():
+                if value.numel() > 1 and value.shape != parameter.shape:
+                    sizes = f"{tuple(value.shape)}, not {tuple(parameter.shape)}"
+                    raise ValueError(f"{name} in {OPTIMIZERS_FILE} is {sizes}")
                 values[name] = divided_like(parameter, value)
 
 
@@ -351,14 +465,3 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name: whole(tensor.detach()).cpu().contiguous().clone()
         for name, tensor in tensors.items()
     }
-
-
-def _synchronize(path: Path) -> None:
-    """Have the disk itself hold a file, or a folder's names."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

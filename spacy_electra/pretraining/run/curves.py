@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Errors
+from ...files import whole_file
 from .log import LOG, read_log
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def draw_curves(
     if title:
         figure.suptitle(title)
     path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DOTS_AN_INCH)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=_DOTS_AN_INCH)
     return path
 
 

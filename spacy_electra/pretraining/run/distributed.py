@@ -98,15 +98,43 @@ def own_device(name: str) -> torch.device:
         name: As torch has it, or "auto" for a GPU where there is one. Of "cuda" without
             a number it is the one with this process's number on the machine. A number
             alone is what spaCy's commands call the GPU's id, -1 for the CPU.
+
+    Raises:
+        ValueError: If it is no name of a device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if _GPU_ID.fullmatch(name):
         name = f"cuda:{name}" if int(name) >= 0 else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise _no_device(name, error) from error
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return device
+
+
+def usable_device(name: str) -> torch.device:
+    """The same, where it is certain that something can be put there.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    device = own_device(name)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise _no_device(name, error) from error
+    return device
+
+
+def _no_device(name: str, error: Exception) -> ValueError:
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    choices = ", ".join(["auto", "cpu", *gpus])
+    # The first line says it; a stack of C++ may follow.
+    reason = str(error).partition("\n")[0]
+    return ValueError(Errors.SE450(device=name, error=reason, choices=choices))
 
 
 def without_exchange(module: nn.Module) -> AbstractContextManager[None]:
@@ -227,13 +255,23 @@ class Sharded:
         try:
             yield
         finally:
-            self.objective.reshard()
+            self.close()
+
+    def close(self) -> None:
+        """Drop whole weights, which a pass without a backward pass leaves behind."""
+        self.objective.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor with all its parts; all processes together, if it is divided."""
     full: Tensor = tensor.full_tensor() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
     return full
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """The part of a tensor that this process holds: all of it, if it is not divided."""
+    part: Tensor = tensor.to_local() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
+    return part
 
 
 def divided_like(model: Tensor, tensor: Tensor) -> Tensor:

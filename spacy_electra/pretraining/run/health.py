@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import Warnings
+from ...errors import Warnings, listed
 from ..settings import PretrainingSettings
 
 # Share of the training after the warm-up that a discriminator may take to begin.
@@ -43,8 +43,15 @@ class Watcher:
             return
         if row["auc_unigram"] < _CHANCE:
             self._say("SW402", auc=row["auc_unigram"], progress=row["progress"])
-        elif row["auc_generator"] < _CHANCE and row["auc_unigram"] > _CLEARLY_LEARNS:
-            self._say("SW403", auc=row["auc_generator"], accuracy=row["mlm_accuracy"])
+        elif row["auc_unigram"] > _CLEARLY_LEARNS:
+            auc = row.get("auc_generator", 1.0)
+            if auc < _CHANCE:
+                self._say("SW403", auc=auc, accuracy=row["mlm_accuracy"])
+
+    def look_at_missing(self, names: Sequence[str]) -> None:
+        """Tell which figures the held-out text is too short for."""
+        if names:
+            self._say("SW443", names=listed(names))
 
     def _watch_repeats(self, steps: int) -> None:
         epochs = steps / self.steps_per_epoch

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
+from math import isnan
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
+from ...files import whole_file
 from ..objective import Losses
 from ..settings import PretrainingSettings
 from .checkpointing import Progress
@@ -92,7 +93,12 @@ class RunningFigures:
 
 
 def is_better(name: str, value: float, than: float) -> bool:
-    """Whether a figure is better than another: losses fall, the rest rises."""
+    """Whether a figure is better than another: losses fall, the rest rises.
+
+    What is not a number is never better, and anything is better than it.
+    """
+    if isnan(value) or isnan(than):
+        return isnan(than) and not isnan(value)
     return value < than if "loss" in name else value > than
 
 
@@ -110,13 +116,14 @@ class LogFile:
         rows = [row for row in read_log(file) if int(row["step"]) <= step]
         known = list(rows[0]) if step and rows else []
         self.columns = list(dict.fromkeys([*known, *columns]))
-        partial = file.with_suffix(".part")
-        with partial.open("w", newline="", encoding="utf8") as lines:
+        with (
+            whole_file(file) as partial,
+            partial.open("w", newline="", encoding="utf8") as lines,
+        ):
             writer = csv.DictWriter(lines, self.columns, restval="")
             writer.writeheader()
             if step:
                 writer.writerows(rows)
-        os.replace(partial, file)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a line; columns that the row lacks stay empty."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -11,12 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from filelock import FileLock, Timeout
 from thinc.api import Config
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...errors import Errors
+from ...errors import Errors, Warnings
+from ...files import locked, remove_partials, whole_file, whole_folder
 from ...models.encoder import EncoderLayer
 from ...models.precision import autocast
 from ..batches import SequenceBatches
@@ -26,6 +29,7 @@ from ..evaluation.evaluation import evaluate, figure_names, held_out_batches
 from ..objective import Losses
 from ..optimizers import OPTIMIZERS, warmup_then_decay
 from ..pairs import (
+    CHECKPOINTS,
     FINAL,
     checkpoint_of,
     checkpoints,
@@ -35,15 +39,20 @@ from ..settings import PretrainingSettings
 from ..start.word_start import start_words
 from .averaging import WeightAverage
 from .checkpointing import (
+    BrokenCheckpoint,
+    Changes,
     Progress,
     RunState,
+    changes_since,
+    check_fits,
     check_space,
+    explained,
     load_checkpoint,
+    read_progress,
     save_checkpoint,
     save_networks,
-    whole_folder,
 )
-from .distributed import Sharded, Workers, whole, without_exchange
+from .distributed import Sharded, Workers, local_part, whole, without_exchange
 from .health import Watcher
 from .log import (
     COLUMNS,
@@ -55,11 +64,14 @@ from .log import (
     is_better,
     open_trackers,
 )
+from .stopping import RunStopped, StopRequest
 
 CONFIG = "config.cfg"
 _LOCK = "run.lock"
 # Besides what is kept: the one being written, and the result.
 _CHECKPOINTS_MORE = 2
+# A checkpoint that can't be read keeps its files under another name.
+_BROKEN = ".broken"
 
 
 class Trainer:
@@ -79,6 +91,7 @@ class Trainer:
     Attributes:
         losses: What the last step gave.
         speed: Its pieces a second.
+        changes: Settings that are not those of the checkpoint that the run resumed.
     """
 
     def __init__(
@@ -146,6 +159,8 @@ class Trainer:
         self.reached = Progress()
         self.losses: Losses | None = None
         self.speed = 0.0
+        self.changes = Changes([], [])
+        self._broken: list[Path] = []
         # At least one batch a process.
         self.batches_a_step = workers.size * -(-training.accumulate // workers.size)
 
@@ -215,9 +230,12 @@ class Trainer:
             FileExistsError: If the folder holds a run that this one does not resume.
             OSError: If the disk has no room for the run's checkpoints.
             RuntimeError: If another run works in the folder.
+            FloatingPointError: If loss, gradient or weights stop being finite. There is
+                no checkpoint of such weights.
+            RunStopped: If the process was asked to stop (SIGINT, SIGTERM).
         """
         training = self.settings.training
-        with self._alone(), self._trackers() as trackers:
+        with self._alone(), self._trackers() as trackers, StopRequest() as stop:
             log = self._begin()
             watcher = Watcher(
                 self.settings, self.batches.batches_per_epoch / self.batches_a_step
@@ -229,27 +247,37 @@ class Trainer:
             while self.progress < 1.0:
                 started = time.perf_counter()
                 tokens, losses = self.take_step()
-                self._advance(tokens, time.perf_counter() - started)
+                spent = time.perf_counter() - started
+                stopped = self._advance(tokens, spent, stop.number)
                 self.losses = losses
                 running.add(tokens, self.seconds, losses)
                 ended = self.progress >= 1.0
                 evaluated = self.step % training.evaluate_every == 0 or ended
+                saved = self.step % training.save_every == 0 or ended or bool(stopped)
+                if evaluated or saved:
+                    self._check_weights()
                 figures: dict[str, float] = {}
                 if evaluated and (log is not None or self.sharded):
                     figures = self.evaluate()
                 reported = evaluated or self.step % training.report_every == 0
                 if log is not None and reported:
+                    missing = [n for n, v in figures.items() if not math.isfinite(v)]
+                    for name in missing:
+                        del figures[name]
                     row = {**running.row(self.reached, self.progress), **figures}
                     log.append(row)
                     for tracker in trackers:
                         tracker.log(row)
                     report(row)
                     watcher.look_at(row)
+                    watcher.look_at_missing(missing)
                     running = RunningFigures(self.seconds)
                     self._note_best(row)
-                if self.step % training.save_every == 0 or ended:
-                    self.save()
+                if saved:
+                    folder = self.save()
                 on_step(self)
+                if stopped and not ended:
+                    raise RunStopped(stopped, self.step, folder)
             return self.finish()
 
     @contextmanager
@@ -260,15 +288,10 @@ class Trainer:
             yield
             return
         # A lock of the operating system's: it ends with the process, killed or not.
-        lock = FileLock(self.output / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RuntimeError(Errors.SE426(path=self.output)) from error
-        try:
+        with locked(self.output / _LOCK, Errors.SE426(path=self.output)):
+            for folder in (self.output, self.output / CHECKPOINTS):
+                remove_partials(folder)
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _trackers(self) -> Iterator[list[Tracker]]:
@@ -284,14 +307,28 @@ class Trainer:
         """Do what comes before the first step, or before the next one."""
         if self.step == 0 and checkpoints(self.output):
             raise FileExistsError(Errors.SE427(path=self.output))
+        if self.step == 0 and (self.output / FINAL).exists():
+            raise FileExistsError(Errors.SE451(path=self.output))
         figures = figure_names(self.evaluation_samplers, self.objective.detects)
+        columns = [*COLUMNS, *figures]
+        if self.settings.best_by not in columns:
+            raise ValueError(
+                Errors.SE002(
+                    name="training.best_by",
+                    value=self.settings.best_by,
+                    choices=", ".join(columns),
+                )
+            )
         if not self.workers.first:
             return None
+        for broken in self._broken:
+            broken.rename(broken.with_name(broken.name + _BROKEN))
         present = len(checkpoints(self.output))
         to_come = self.settings.training.keep + _CHECKPOINTS_MORE - present
         check_space(self.output, self.state, max(to_come, 1))
-        Config(asdict(self.settings)).to_disk(self.output / CONFIG)
-        return LogFile(self.output / LOG, [*COLUMNS, *figures], self.step)
+        with whole_file(self.output / CONFIG) as partial:
+            Config(asdict(self.settings)).to_disk(partial)
+        return LogFile(self.output / LOG, columns, self.step)
 
     @property
     def _starts_words(self) -> bool:
@@ -337,6 +374,7 @@ class Trainer:
                     step=self.step,
                     mlm=float(of_all.generator),
                     rtd=float(of_all.discriminator),
+                    advice=self._advice(),
                 )
             )
         factor = warmup_then_decay(self.progress, self.step, chosen.warmup_steps)
@@ -360,15 +398,52 @@ class Trainer:
                 Losses, self.wrapped(self.batches[number], self.progress, random)
             )
 
-    def _advance(self, tokens: int, seconds: float) -> None:
-        # All processes go by the first one's clock, to end at the same step.
+    def _advance(self, tokens: int, seconds: float, stopped: int) -> int:
+        """Count a step.
+
+        Returns:
+            The signal that stops all processes, or 0.
+        """
+        # All processes go by the first one's clock, to end at the same step, and stop
+        # where any of them was asked to.
         if self.workers.size > 1:
-            spent = torch.tensor(seconds if self.workers.first else 0.0)
-            seconds = float(self.workers.sum(spent.to(self.device)))
+            spent = seconds if self.workers.first else 0.0
+            both = torch.tensor([spent, float(stopped)], device=self.device)
+            seconds, signals = self.workers.sum(both).tolist()
+            stopped = stopped or (signal.SIGTERM if signals else 0)
         self.reached.step += 1
         self.reached.tokens += tokens
         self.reached.seconds += seconds
         self.speed = tokens / max(seconds, 1e-9)
+        return int(stopped)
+
+    @torch.no_grad()
+    def _check_weights(self) -> None:
+        """Refuse to keep what a step has ruined; all processes together.
+
+        A step's own losses are those before its update, so they do not tell.
+        """
+        sound = torch.ones((), device=self.device)
+        for parameter in self.objective.parameters():
+            sound *= torch.isfinite(local_part(parameter)).all()
+        last = (self.step - 1) * self.batches_a_step + self.workers.rank
+        sound *= torch.isfinite(self._losses(last).total)
+        if self.sharded:
+            self.sharded.close()
+        if int(self.workers.sum(sound)) < self.workers.size:
+            raise FloatingPointError(
+                Errors.SE445(step=self.step, advice=self._advice())
+            )
+
+    def _advice(self) -> str:
+        """What to do when a run goes wrong, which depends on what there is."""
+        found = checkpoints(self.output)
+        if not found:
+            return "There is no checkpoint yet: begin again with a lower learning rate."
+        return (
+            f"The checkpoint {found[-1].name} is from before that: go on with --resume "
+            "and a lower learning rate."
+        )
 
     def evaluate(self) -> dict[str, float]:
         """Figures on the held-out text, by name; none where none is held out.
@@ -410,27 +485,63 @@ class Trainer:
             self.reached,
             self.settings,
             self.tokenizer,
+            facts=self._facts,
             writes=self.workers.first,
         )
 
-    def resume(self) -> bool:
-        """Go on from the last checkpoint of the output folder.
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What decides on the texts of a step, besides the settings."""
+        corpus = self.shards.identity
+        return {"corpus": corpus, "batches_a_step": self.batches_a_step}
+
+    def resume(self, force: bool = False) -> bool:
+        """Go on from the last checkpoint of the output folder that is whole.
+
+        Args:
+            force: Whether settings may change what is trained.
 
         Returns:
             Whether there was one.
 
         Raises:
-            ValueError: If it has other sizes or another vocabulary.
+            ValueError: If it has other sizes or another vocabulary, if settings change
+                what is trained, or if no checkpoint can be read.
         """
         found = checkpoints(self.output)
-        if not found:
-            return False
-        self.reached = load_checkpoint(
-            found[-1], self.state, self.settings, self.tokenizer
-        )
-        if self.sharded:
-            self.sharded.scatter()
-        return True
+        problems = []
+        for folder in reversed(found):
+            try:
+                saved = read_progress(folder)
+                self._check_changes(folder, saved, force)
+                self.reached = load_checkpoint(folder, self.state, saved)
+            except BrokenCheckpoint as error:
+                problems.append(f"{folder.name}: {error}")
+                self._broken.append(folder)
+                continue
+            if self.sharded:
+                self.sharded.scatter()
+            averaged = saved["settings"].get("training", {}).get("average")
+            if self.average is not None and not averaged:
+                self.average.restart()
+            if problems and self.workers.first:
+                told = "; ".join(problems)
+                warnings.warn(
+                    Warnings.SW442(problems=told, used=folder.name), stacklevel=2
+                )
+            return True
+        if found:
+            raise ValueError(
+                Errors.SE447(path=self.output, problems="; ".join(problems))
+            )
+        return False
+
+    def _check_changes(self, folder: Path, saved: dict[str, Any], force: bool) -> None:
+        check_fits(folder, saved, self.settings, self.tokenizer)
+        self.changes = changes_since(saved, self.settings, self._facts)
+        if self.changes.trained and not force:
+            changes = "; ".join(self.changes.trained)
+            raise ValueError(Errors.SE446(folder=folder, changes=changes))
 
     def finish(self) -> Path:
         """Write the result: two checkpoint directories with their tokenizer."""
@@ -440,7 +551,10 @@ class Trainer:
             if self.sharded:
                 self.sharded.gather()
             if self.workers.first:
-                with whole_folder(folder) as partial:
-                    save_networks(self.state.objective, partial, self.tokenizer)
+                try:
+                    with whole_folder(folder) as partial:
+                        save_networks(self.state.objective, partial, self.tokenizer)
+                except OSError as error:
+                    raise explained(error, folder) from error
         self.workers.wait()
         return folder

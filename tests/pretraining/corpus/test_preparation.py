@@ -53,14 +53,14 @@ def test_finished_shards_are_not_written_again(tmp_path, grammar, vocabulary):
     assert len(changed.shards.offsets) > len(other.shards.offsets)
 
 
-def test_writer_that_was_killed_leaves_no_shards(tmp_path, grammar, vocabulary):
+def test_writer_that_fails_leaves_what_was_there(tmp_path, grammar, vocabulary):
     corpus = write_corpus(tmp_path / "text", grammar(20))
-    prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
+    before = prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
     (corpus / "b.jsonl").write_text("broken")
     with pytest.raises(ValueError, match="line 1"):
         prepare_corpus(corpus, vocabulary, tmp_path / "out", held_out_every=5)
-    with pytest.raises(FileNotFoundError, match=r"meta\.json"):
-        Shards.open(tmp_path / "out")
+    assert contents(Shards.open(tmp_path / "out")) == contents(before.shards)
+    assert not list((tmp_path / "out").glob("*.part"))
 
 
 def test_full_disk_is_one_clear_error(tmp_path, grammar, vocabulary, monkeypatch):

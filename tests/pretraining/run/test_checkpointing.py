@@ -119,9 +119,8 @@ def test_checkpoints_of_the_first_version_resume(settings_for, tmp_path):
     whole.train()
     folder = checkpoints(tmp_path)[0]
     half = Trainer(settings, tmp_path)
-    half.reached = checkpointing.load_checkpoint(
-        folder, half.state, settings, half.tokenizer
-    )
+    saved = checkpointing.read_progress(folder)
+    half.reached = checkpointing.load_checkpoint(folder, half.state, saved)
     states = [optimizer.state_dict() for optimizer in half.optimizers]
     torch.save(states, folder / "optimizers.pt")
     (folder / "optimizers.safetensors").unlink()
