@@ -1,4 +1,4 @@
-"""Runs: what they keep is sound, what they resume is the same, what they say is true."""
+"""Runs: what they keep is sound, what they resume the same, what they say true."""
 
 import json
 import os
@@ -204,7 +204,7 @@ def test_another_corpus_is_named_and_a_moved_one_is_not(
     assert trainer.changes.others == []
     write_shards(grammar(120, seed=7), shards.tokenizer, tmp_path / "moved")
     trainer = Trainer(settings_for(**moved, training={"max_steps": 8}), half)
-    with pytest.raises(ValueError, match="SE446.*the corpus"):
+    with pytest.raises(ValueError, match=r"SE446.*the corpus"):
         trainer.resume()
 
 
