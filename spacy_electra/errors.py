@@ -88,6 +88,11 @@ class Warnings(_Message):
         "{section} has no meaning here and is ignored: {names}. Remove it from the "
         "config."
     )
+    SW340 = (
+        'A listener of {component!r} has upstream = "*", but there are several '
+        "encoders: {names}. It gets the states of {name!r}, the last of them. Name the "
+        "one that it should listen to."
+    )
     SW370 = (
         "{count} answers of {file} are not where the file says, and are left out. The "
         "first of them: {first}."
@@ -405,6 +410,15 @@ class Errors(_Message):
     SE341 = (
         "The saved {part} needs {total} weights, but of those saved {problems}. "
         "Fetch the pipeline again, or save it anew."
+    )
+    SE342 = (
+        "{upstream!r} has not run on this Doc, but a component needs its states. "
+        "Enable it, before the components that listen to it; in training, name it in "
+        "training.annotating_components where one of them annotates."
+    )
+    SE343 = (
+        "A component listens to {upstream!r}, but the pipeline has: {names}. If that "
+        "was renamed, name it anew as the upstream of the listener in the config."
     )
 
     # Pipeline: SE350 to SE399

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -48,6 +50,8 @@ class EncoderListener(WithEncoder[Sequence[Text], PieceStates]):
 
     Attributes:
         upstream: Model of that component, once they are linked.
+        supply: Sets the states of that component on Docs, if it is frozen; gives
+            whether it did.
     """
 
     name = "electra-listener"
@@ -56,6 +60,7 @@ class EncoderListener(WithEncoder[Sequence[Text], PieceStates]):
         Model.__init__(self, name=self.name, forward=_forward, dims={"nO": None})
         self.upstream_name = upstream
         self.upstream: WithEncoder[Any, Any] | None = None
+        self.supply: Callable[[Sequence[Doc]], bool] = _no_supply
         self._batch: Batch | None = None
         self._outputs: PieceStates | None = None
         self._backprop: Gradient | None = None
@@ -138,13 +143,44 @@ def _forward(
             raise ValueError(Errors.SE320(upstream=model.upstream_name))
         assert model._outputs is not None
         return model._outputs, model._clear
-    if is_train and any(_data_on(doc) is None for doc in docs):
-        raise ValueError(Errors.SE321(upstream=model.upstream_name))
+    is_missing = any(_data_on(doc) is None for doc in docs)
+    if is_missing and is_train and not model.supply(docs):
+        unlinked = model.upstream is None
+        message = Errors.SE326 if unlinked else Errors.SE321
+        raise ValueError(message(upstream=model.upstream_name))
     check_kept(docs)
+    if is_missing and not is_train:
+        width = width_of_placeholders(model.holder, model.upstream_name)
+        model.set_dim("nO", width, force=True)
     states = states_on(model, docs)
     if not is_train:
         release(docs)
     return states, lambda gradient: []
+
+
+def _no_supply(docs: Sequence[Doc]) -> bool:
+    return False
+
+
+def width_of_placeholders(upstream: WithEncoder[Any, Any], name: str) -> int:
+    """The width of zeros for Docs that an encoder has not seen.
+
+    A component gets them as it looks for its sizes, before anything has run.
+
+    Args:
+        upstream: Holds the encoder.
+        name: Of its component.
+
+    Raises:
+        ValueError: If nothing is being initialized: then the states are missing.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    # `initialize` of a pipeline, a component, or a Thinc model.
+    while frame is not None and frame.f_code.co_name != "initialize":
+        frame = frame.f_back
+    if frame is None:
+        raise ValueError(Errors.SE342(upstream=name))
+    return int(upstream.load().network.config.hidden_size)
 
 
 def _forward_pairs(
@@ -236,8 +272,7 @@ def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
     """The states that the component upstream set on Docs, zeros where it did not.
 
     Raises:
-        ValueError: If something else stands in ``doc._.trf_data``; or if nothing does
-            and the component's width is not known.
+        ValueError: If something else stands in ``doc._.trf_data``.
     """
     found = [_data_on(doc) for doc in docs]
     # Where they are: the device may have been chosen after the model was made.
@@ -246,10 +281,6 @@ def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
     xp = get_array_module(arrays[0]) if arrays else model.ops.xp
     states, cls_states, pieces = [], [], []
     for doc, data in zip(docs, found, strict=True):
-        if data is None and not model.has_dim("nO"):
-            unlinked = model.upstream is None
-            message = Errors.SE326 if unlinked else Errors.SE321
-            raise ValueError(message(upstream=model.upstream_name))
         if data is None:
             width = model.get_dim("nO")
             states.append(xp.zeros((len(doc), width), dtype="f"))

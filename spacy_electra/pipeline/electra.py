@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from typing import Any, cast
 
 from spacy.language import Language
@@ -12,7 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..layers.adapter import (
     FullTransformerBatch,
     Transformer,
@@ -27,9 +29,11 @@ from .component import TOKENS_A_GROUP, annotate_in_groups
 from .listening import (
     FixedReaderCount,
     Listener,
+    PipelineRef,
     ReaderCount,
+    link,
     listeners_in,
-    prepare,
+    watch,
 )
 from .shared_update import SharedUpdate
 from .token_vectors import token_vectors
@@ -88,21 +92,50 @@ class Electra(Transformer):
         self.cfg["store"] = store
         self.cfg["set_tensor"] = set_tensor
         self._pending: SharedUpdate | None = None
-        self._readers: ReaderCount | FixedReaderCount = ReaderCount(self, nlp)
+        self._nlp = PipelineRef(nlp)
+        self._readers: ReaderCount | FixedReaderCount = ReaderCount(self, self._nlp)
+        # Names that it had before it was renamed are among them.
+        self._names = {name}
+
+    def serves(self, listener: Listener) -> bool:
+        """Whether a listener names this component, or takes any."""
+        self._names.add(self.name)
+        nlp = self._nlp()
+        others = set() if nlp is None else set(nlp.component_names) - {self.name}
+        return listener.upstream_name in {"*", *self._names} - others
 
     def find_listeners(self, component: Any) -> None:
         """Serve the listeners of a component from now on."""
-        for listener in listeners_in(component, self.name):
-            self.add_listener(listener, component.name)
+        for listener in listeners_in(component):
+            if self.serves(listener):
+                self._warn_of_others(listener, component.name)
+                self.add_listener(listener, component.name)
+            else:
+                watch(listener, self._nlp)
+
+    def _warn_of_others(self, listener: Listener, component_name: str) -> None:
+        """Warn where a listener takes any encoder and there are several."""
+        nlp = self._nlp()
+        if listener.upstream_name != "*" or nlp is None:
+            return
+        encoders = [n for n, pipe in nlp.pipeline if isinstance(pipe, Transformer)]
+        before = list(takewhile(lambda name: name != self.name, encoders))
+        if before:
+            warnings.warn(
+                Warnings.SW340(
+                    component=component_name,
+                    names=", ".join([*before, self.name]),
+                    name=self.name,
+                ),
+                stacklevel=2,
+            )
 
     def add_listener(self, listener: Listener, component_name: str) -> None:
         """Serve a listener of a component from now on."""
         super().add_listener(cast(TransformerListener, listener), component_name)
         if isinstance(self._readers, FixedReaderCount):
-            self._readers = ReaderCount(self)
-        prepare(listener)
-        if isinstance(listener, EncoderListener):
-            listener.upstream = cast(TransformerModel, self.model)
+            self._readers = ReaderCount(self, self._nlp)
+        link(listener, self, self._nlp)
 
     def remove_listener(self, listener: Listener, component_name: str) -> bool:
         """Serve a listener no more; whether it was served."""
