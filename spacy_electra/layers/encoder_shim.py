@@ -186,7 +186,9 @@ class EncoderShim(NetworkShim):
         self, message: Mapping[str, Any]
     ) -> tuple[ElectraConfig, Weights, tuple[Any, ...]]:
         config, weights, _ = super()._open(message)
-        return config, weights, (ElectraTokenizer.from_bytes(message["tokenizer"]),)
+        tokenizer = ElectraTokenizer.from_bytes(message["tokenizer"])
+        tokenizer.check_fits(config.vocab_size, "the saved pipeline")
+        return config, weights, (tokenizer,)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "tuning": self.tuning}

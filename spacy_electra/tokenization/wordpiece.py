@@ -32,7 +32,7 @@ from .encoding import BatchEncoding, Encoding
 from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
 from .inputs import Inputs, Text, read_inputs
 from .lookup import Lookup
-from .pieces import place_added
+from .pieces import check_vocabulary, place_added
 from .settings import DEFAULTS, LONGEST_WORD, SPECIAL_TOKENS, checked, deciding
 from .tensors import as_lists, kind_of
 
@@ -48,6 +48,7 @@ __all__ = [
 
 # A longer model_max_length means that there is none, as in Transformers.
 _UNLIMITED = 10**20
+_SAVED = "The saved tokenizer"
 # What stands in the padding of each value of pieces.
 _FILLED = {"token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1}
 # What a decoded text does not leave apart, in this order, as Transformers has it.
@@ -574,9 +575,20 @@ class ElectraTokenizer(Lookup):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ElectraTokenizer:
-        """What ``to_bytes`` gave, as a tokenizer again."""
-        content = json.loads(data)
-        return cls(content["vocab"], **content["settings"])
+        """What ``to_bytes`` gave, as a tokenizer again.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            content = json.loads(data)
+            vocab, settings = dict(content["vocab"]), dict(content["settings"])
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(Errors.SE130(file=_SAVED, error=error)) from error
+        # A later version may have saved settings that this one does not know.
+        settings = checked(settings, _SAVED)
+        check_vocabulary(vocab, _SAVED)
+        return cls(vocab, **settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes started by spawn get the tokenizer as plain JSON.

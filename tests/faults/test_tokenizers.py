@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import re
+import warnings
 
 import pytest
 import transformers
@@ -529,3 +532,87 @@ def test_writing_leaves_a_whole_file_or_the_old_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="full"):
         ours.save_pretrained(tmp_path)
     assert (tmp_path / "vocab.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"vocab": {}}',
+        b'{"vocab": 3, "settings": {}}',
+        b'{"vocab": {"a": "b"}, "settings": {}}',
+        b'{"vocab": {"a": 1}, "settings": {"do_lower_case": "no"}}',
+        b'{"vocab": {"a": 1}, "settings": {}}',
+    ],
+    ids=ascii,
+)
+def test_bytes_that_are_no_tokenizer_are_named(data):
+    with pytest.raises(ValueError, match=r"\[SE1\d\d\]"):
+        ElectraTokenizer.from_bytes(data)
+
+
+ODD = [None, True, "", "false", "[UNK]", -1, 10**30, 1.5, [], ["a"], {}, {"a": 1}]
+
+
+def places(content, path=()):
+    """Ways to all values inside of a JSON object."""
+    inside = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in inside:
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*path, key))
+
+
+def damaged(rng, data, is_json):
+    """A file that was cut, had bytes changed or put in, or has another value in it."""
+    if is_json and rng.random() < 0.7:
+        content = json.loads(data)
+        *path, key = rng.choice(list(places(content)))
+        inner = content
+        for step in path:
+            inner = inner[step]
+        if rng.random() < 0.3:
+            del inner[key]
+        else:
+            inner[key] = rng.choice(ODD)
+        return json.dumps(content).encode("utf8")
+    place = rng.randrange(len(data))
+    end = place + rng.randrange(4)
+    return rng.choice(
+        [
+            data[:place],
+            data[:place] + rng.randbytes(end - place) + data[end:],
+            data[:place] + rng.randbytes(3) + data[place:],
+            data[:place] + data[end:],
+        ]
+    )
+
+
+def test_damaged_tokenizers_open_or_give_one_coded_error(tmp_path):
+    rng = random.Random(7)
+    tokens = {"added_tokens_decoder": {"15": ADDED[0], "16": ADDED[1]}}
+    opened(tmp_path, tokenizer_config=tokens).save_pretrained(tmp_path)
+    extra = {"additional_special_tokens": ["<e1>"], "mask_token": MASK}
+    write(tmp_path, special_tokens_map=extra, added_tokens={"<e1>": 15})
+    whole = {file: file.read_bytes() for file in sorted(tmp_path.iterdir())}
+    refused = 0
+    for _ in range(int(os.environ.get("SPACY_ELECTRA_FUZZ", "500"))):
+        file = rng.choice(list(whole))
+        file.write_bytes(damaged(rng, whole[file], file.suffix == ".json"))
+        if file.name == "vocab.txt":
+            (tmp_path / "tokenizer.json").unlink(missing_ok=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ours = ElectraTokenizer.from_pretrained(tmp_path)
+                ours(ADDED_TEXT)
+                ElectraTokenizer.from_bytes(ours.to_bytes())
+        except ValueError as error:
+            refused += 1
+            assert re.match(r"\[SE1\d\d\]", str(error)), file.read_bytes()
+            assert tmp_path.name in str(error), error
+        for changed in {file, tmp_path / "tokenizer.json"}:
+            changed.write_bytes(whole[changed])
+    assert refused

@@ -139,3 +139,14 @@ def test_words_of_spacy_serve_every_encoder(source):
     assert [token._.rtd_score for token in other] == pytest.approx(scores)
     with pytest.raises(ValueError, match="word_cutter"):
         rtd(source, {"tokenizer_config": {"word_cutter": "spacy"}}).initialize()
+
+
+def test_saved_pipeline_with_a_larger_tokenizer_is_refused(source, tmp_path):
+    nlp = rtd(source)
+    nlp.initialize()
+    shim = nlp.get_pipe("electra_rtd").model.encoder.shim
+    vocab = {**shim.tokenizer.vocab, "<e1>": shim.tokenizer.vocab_size}
+    shim.tokenizer = ElectraTokenizer(vocab, strip_accents=False)
+    nlp.to_disk(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"\[SE144\].*saved pipeline.*<e1>"):
+        spacy.load(tmp_path / "saved")
