@@ -483,9 +483,9 @@ class Errors(_Message):
         "of such Spans, or None, but is {value!r}."
     )
     SE374 = (
-        "The two Docs of an example have different questions. Set the same "
-        "doc._.questions on both; spacy-electra.SQuADCorpus.v1 and "
-        "spacy-electra.DocCorpus.v1 do."
+        "The two Docs of an example have different {what}. Set the same on both, as "
+        "spacy-electra.SQuADCorpus.v1, MCTestCorpus.v1 and ChoiceCorpus.v1 do, and "
+        "spacy-electra.DocCorpus.v1 for .spacy files."
     )
     SE375 = "{file}, line {line}, column {column}: not JSON ({error}). Fix the file."
     SE376 = "{place} must be {requirement}, but is {value}. Fix the file."
@@ -511,7 +511,15 @@ class Errors(_Message):
         "{file} has {found} lines, but {stories} has {expected}. Fetch both again: "
         "they must have one line per story."
     )
-    SE383 = "{place} has no choices. Give at least one, or leave out the line."
+    SE383 = (
+        "No example has doc._.{gold} on its reference, so there is nothing to learn "
+        "about doc._.{asked}. Set it on the reference Docs."
+    )
+    SE384 = (
+        'This checkpoint has summary_type = "{found}", but over windows a choice is '
+        'read from [CLS] alone. Take one with summary_type = "first", as all of '
+        "Transformers' defaults are."
+    )
 
     SE395 = (
         "Labels of spans are letters with a type (B-PER, I-PER) beside O, or bare "

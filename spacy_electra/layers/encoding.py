@@ -172,7 +172,7 @@ def encode_texts(
         cls_states=states_of(cls_rows),
         windows_per_doc=cast(Ints1d, windows.windows_per_text),
         pieces=pieces,
-        pieces_per_window=cast(Ints1d, windows.pieces_read),
+        windows=windows,
     )
 
     def backprop_states(gradient: PieceStates) -> None:

@@ -7,15 +7,28 @@ from typing import cast
 from spacy.util import registry
 
 from ..errors import Errors
-from ..models import ElectraForCausalLM, ElectraForMaskedLM, ElectraForPreTraining
+from ..models import (
+    ElectraForCausalLM,
+    ElectraForMaskedLM,
+    ElectraForMultipleChoice,
+    ElectraForPreTraining,
+    ElectraForQuestionAnswering,
+    ElectraForSequenceClassification,
+    ElectraForTokenClassification,
+)
 from ..models.config import PROBLEM_TYPES
-from ..models.heads.sequence_classification import ElectraForSequenceClassification
-from ..models.heads.token_classification import ElectraForTokenClassification
 from .encoding import AnyEncoder
 from .head import Head, by_problem, resize_output, softmax
 from .language_model_heads import CausalHead, MaskedHead
 from .network_shim import NetworkShim
-from .units import EVERY_PIECE, FIRST_PIECE, LARGEST_PIECE, MEAN_WINDOW
+from .units import (
+    EVERY_PIECE,
+    EVERY_PLACE,
+    FIRST_PIECE,
+    LARGEST_PIECE,
+    MEAN_WINDOW,
+    WINDOW_CLS,
+)
 
 
 @registry.architectures("spacy-electra.RTD.v1")
@@ -133,6 +146,47 @@ def TokenClassification(encoder: AnyEncoder) -> Head:
         kind="token classifier",
         activation=softmax,
         attrs={"resize_output": resize_output},
+    )
+
+
+@registry.architectures("spacy-electra.QuestionAnswering.v1")
+def QuestionAnswering(encoder: AnyEncoder) -> Head:
+    """Extractive question answering: where the answer begins, and where it ends.
+
+    Args:
+        encoder: From texts to the states of their pieces, or a listener.
+
+    Returns:
+        A model from pairs of a Doc and a question to one ``PlaceOutputs`` per pair:
+        for every piece of the Doc, and for the [CLS] of every window, the logit of a
+        beginning and that of an end.
+    """
+    return Head(
+        "electra_qa",
+        encoder,
+        ElectraForQuestionAnswering,
+        EVERY_PLACE,
+        kind="question-answering model",
+    )
+
+
+@registry.architectures("spacy-electra.MultipleChoice.v1")
+def MultipleChoice(encoder: AnyEncoder) -> Head:
+    """Multiple choice: how well a text goes with a Doc.
+
+    Args:
+        encoder: From texts to the states of their pieces, or a listener.
+
+    Returns:
+        A model from pairs of a Doc and a choice to one float32 array per pair: a logit
+        for each window of the Doc.
+    """
+    return Head(
+        "electra_multiple_choice",
+        encoder,
+        ElectraForMultipleChoice,
+        WINDOW_CLS,
+        kind="multiple-choice model",
     )
 
 

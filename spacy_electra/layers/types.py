@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Ints1d
 
 from ..errors import Errors
 from ..tokenization.alignment import Pieces
+from ..tokenization.windows import Windows
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -82,15 +83,14 @@ class PieceStates:
             and of the text, float32 [W, H].
         windows_per_doc: int [D].
         pieces: Of each Doc; they say which rows of ``states`` a token has.
-        pieces_per_window: How many of a Doc's pieces have their state from each window,
-            in order, int [W]; None where the states came from elsewhere.
+        windows: Where the states come from; None where another component made them.
     """
 
     states: Floats2d
     cls_states: Floats2d
     windows_per_doc: Ints1d
     pieces: list[Pieces]
-    pieces_per_window: Ints1d | None = None
+    windows: Windows | None = None
 
     def gradient(
         self, states: Floats2d | None = None, cls_states: Floats2d | None = None

@@ -132,11 +132,14 @@ class PlaceOutputs:
         values: For each window, in order, one row of its [CLS] and one of each piece
             that has its state from there, float [W + n, ...].
         window_sizes: Rows of each window, int64 [W].
+        seen: First piece that stands in each window, whether it is read there or not,
+            and the one after the last, int64 [W, 2].
         pieces: Of the text, n.
     """
 
     values: Any
     window_sizes: Integers
+    seen: Integers
     pieces: Pieces
 
     @property
@@ -171,21 +174,23 @@ class EveryPlace:
 
     def results(self, outputs: Any, encoded: PieceStates) -> list[PlaceOutputs]:
         """The places of each text."""
+        assert encoded.windows is not None
         sizes = _window_sizes(encoded)
+        seen = np.stack([encoded.windows.starts, encoded.windows.ends], axis=1)
         found = []
         window = row = 0
         for count, pieces in zip(encoded.windows_per_doc, encoded.pieces, strict=True):
-            own = sizes[window : window + int(count)]
-            values = outputs[row : row + int(own.sum())]
-            found.append(PlaceOutputs(values, own, pieces))
-            window, row = window + len(own), row + len(values)
+            own = slice(window, window + int(count))
+            values = outputs[row : row + int(sizes[own].sum())]
+            found.append(PlaceOutputs(values, sizes[own], seen[own], pieces))
+            window, row = own.stop, row + len(values)
         return found
 
 
 def _window_sizes(encoded: PieceStates) -> Integers:
     """Rows of each window: its [CLS], and the pieces that are read there."""
-    assert encoded.pieces_per_window is not None
-    return np.asarray(encoded.pieces_per_window, dtype=np.int64) + 1
+    assert encoded.windows is not None
+    return encoded.windows.pieces_read + 1
 
 
 class _PerToken(_Arrays):

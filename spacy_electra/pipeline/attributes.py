@@ -6,10 +6,11 @@ Strings, numbers and lists of them in ``doc.user_data`` survive ``doc.to_bytes()
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
+from spacy.training import Example
 
 from ..errors import Errors
 from ..tokenization.alignment import token_starts
@@ -29,6 +30,11 @@ def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
 def stored(doc: Doc, name: str, default: Any = ()) -> Any:
     """What an attribute holds."""
     return doc.user_data.get(_key(name), default)
+
+
+def stored_list(doc: Doc, name: str) -> list[Any]:
+    """What an attribute holds that is a list; an empty one where nothing was set."""
+    return list(stored(doc, name))
 
 
 def is_stored(doc: Doc, name: str) -> bool:
@@ -58,6 +64,30 @@ def copy_stored(source: Doc, target: Doc, name: str) -> None:
     """Set an attribute as on another Doc, if it is set there."""
     if is_stored(source, name):
         store(target, name, stored(source, name))
+
+
+def same_inputs(example: Example, names: Iterable[str]) -> None:
+    """Refuse an example whose two Docs are not asked the same.
+
+    Args:
+        example: Any.
+        names: The attributes that a component reads beside the text.
+
+    Raises:
+        ValueError: If the Docs differ in text or in one of the attributes.
+    """
+    x, y = example.predicted, example.reference
+    different = [f"doc._.{n}" for n in names if _plain(x, n) != _plain(y, n)]
+    if x.text != y.text:
+        different.append("doc.text")
+    if different:
+        raise ValueError(Errors.SE374(what=" and ".join(different)))
+
+
+def _plain(doc: Doc, name: str) -> Any:
+    # A DocBin makes tuples of lists.
+    value = stored(doc, name) or ()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def list_of_strings(name: str, values: Any) -> list[str]:

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc
 
 from ..errors import Errors
-from .attributes import list_of_strings, register, store, stored
+from .attributes import list_of_strings, register, store, stored, stored_list
 
 
 def register_choices() -> None:
@@ -25,7 +26,7 @@ def register_choices() -> None:
 
 def choices_of(doc: Doc) -> list[str]:
     """The choices of a Doc; none where nobody set any."""
-    return list(stored(doc, "choices"))
+    return stored_list(doc, "choices")
 
 
 def texts_of_choices(doc: Doc) -> list[str]:
@@ -66,5 +67,6 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "choices": {"getter": choices_of, "setter": _set_choices},
     "question": {"default": ""},
     "choice": {"default": None},
-    "choice_scores": {"getter": lambda doc: list(stored(doc, "choice_scores"))},
+    # No lambda: a process that is spawned gets these by pickle.
+    "choice_scores": {"getter": partial(stored_list, name="choice_scores")},
 }

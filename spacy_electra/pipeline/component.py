@@ -191,16 +191,25 @@ class HeadComponent(TrainablePipe):
         raise NotImplementedError
 
 
-def groups_by_length(docs: Sequence[Doc], tokens: int) -> Iterator[list[Doc]]:
-    """Docs in their order, in groups of at most ``tokens`` or of one Doc."""
+def groups_by_length(
+    docs: Sequence[Doc], tokens: int, size_of: Callable[[Doc], int] = len
+) -> Iterator[list[Doc]]:
+    """Docs in their order, in groups of at most ``tokens`` or of one Doc.
+
+    Args:
+        docs: Any number.
+        tokens: Most tokens of a group.
+        size_of: How many tokens a Doc counts for.
+    """
     group: list[Doc] = []
     room = tokens
     for doc in docs:
-        if group and len(doc) > room:
+        size = size_of(doc)
+        if group and size > room:
             yield group
             group, room = [], tokens
         group.append(doc)
-        room -= len(doc)
+        room -= size
     if group:
         yield group
 

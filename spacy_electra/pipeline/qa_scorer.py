@@ -5,20 +5,30 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from spacy.training import Example
 from spacy.util import registry
 
-from ..errors import Errors
-from .questions import gold_answers, has_gold_answers, questions_of
+from .attributes import same_inputs
+from .questions import Answer, gold_answers, has_gold_answers
 
 Scores = dict[str, Any]
+Floats = NDArray[np.float64]
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-NAMES = ("qa_em", "qa_f1", "qa_has_answer_em", "qa_has_answer_f1", "qa_no_answer_acc")
+NAMES = (
+    "qa_em",
+    "qa_f1",
+    "qa_has_answer_em",
+    "qa_has_answer_f1",
+    "qa_no_answer_acc",
+    "qa_best_f1",
+    "qa_best_threshold",
+)
 
 
 def normalized(answer: str) -> str:
@@ -84,33 +94,82 @@ def score_answers(examples: Iterable[Example], **kwargs: Any) -> Scores:
     Returns:
         Over all questions ``qa_em`` and ``qa_f1``, each 0 to 1; over those that have
         an answer ``qa_has_answer_em`` and ``qa_has_answer_f1``; over the others
-        ``qa_no_answer_acc``, the share that got none. None where there is no such
-        question.
+        ``qa_no_answer_acc``, the share that got none. ``qa_best_f1`` is the F1 over
+        all questions with the best threshold for the no-answer score,
+        ``qa_best_threshold``. None where there is no such question.
 
     Raises:
-        ValueError: If the two Docs of an example have different questions.
+        ValueError: If the two Docs of an example differ in text or questions.
     """
-    em, f1s, has_answer = [], [], []
-    for example in examples:
-        reference, predicted = example.reference, example.predicted
-        if not has_gold_answers(reference):
-            continue
-        if questions_of(predicted) != questions_of(reference):
-            raise ValueError(Errors.SE374())
-        text, rows = reference.text, gold_answers(reference)
-        # Of a Doc that no component has read there are none.
-        answers = predicted._.answers or [None] * len(rows)
-        for answer, row in zip(answers, rows, strict=True):
-            said = "" if answer is None else answer.exact_text
-            gold = [text[start:end] for start, end, _ in row]
-            em.append(best_over_gold(exact_match, said, gold))
-            f1s.append(best_over_gold(f1, said, gold))
-            has_answer.append(any(map(normalized, gold)))
-    table = np.array([em, f1s], dtype=np.float64)
-    asked = np.array(has_answer, dtype=bool)
-    means = [*_means(table), *_means(table[:, asked]), _means(table[:, ~asked])[0]]
-    return dict(zip(NAMES, means, strict=True))
+    rows = [row for example in examples for row in _judged(example)]
+    if not rows:
+        return dict.fromkeys(NAMES)
+    em, f1s, has_answer, margins, answered, silent = np.array(rows, dtype=float).T
+    asked = has_answer.astype(bool)
+    best, threshold = best_threshold(margins, answered, silent)
+    means = map(_mean, (em, f1s, em[asked], f1s[asked], em[~asked]))
+    return dict(zip(NAMES, (*means, best, threshold), strict=True))
 
 
-def _means(table: np.ndarray) -> list[float | None]:
-    return [float(row.mean()) if row.size else None for row in table]
+def _judged(example: Example) -> Iterator[tuple[float, ...]]:
+    """Of each question what ``score_answers`` makes its means of.
+
+    Yields:
+        Exact match, F1, whether there is an answer, the no-answer score, and the F1 of
+        the best candidate and of no answer.
+    """
+    reference, predicted = example.reference, example.predicted
+    if not has_gold_answers(reference):
+        return
+    same_inputs(example, ["questions"])
+    text, rows = reference.text, gold_answers(reference)
+    # On a Doc that no component has read there are none.
+    answers = predicted._.answers or [None] * len(rows)
+    candidates = predicted._.answer_candidates or [[]] * len(rows)
+    margins = predicted._.no_answer_scores or [np.inf] * len(rows)
+    for i, row in enumerate(rows):
+        gold = [text[start:end] for start, end, _ in row]
+        said = _text(answers[i])
+        yield (
+            best_over_gold(exact_match, said, gold),
+            best_over_gold(f1, said, gold),
+            any(map(normalized, gold)),
+            margins[i],
+            best_over_gold(f1, _text(next(iter(candidates[i]), None)), gold),
+            best_over_gold(f1, "", gold),
+        )
+
+
+def best_threshold(
+    margins: Floats, answered: Floats, silent: Floats
+) -> tuple[float, float]:
+    """The highest mean score that a threshold for the no-answer score can give.
+
+    Args:
+        margins: No-answer score of each question, [n], n > 0.
+        answered: The score of its best answer.
+        silent: The score of "there is no answer".
+
+    Returns:
+        The mean, and the least threshold that gives it: questions with a no-answer
+        score above it get no answer.
+    """
+    order = np.argsort(margins, kind="stable")
+    ordered = margins[order]
+    gains = np.cumsum((answered - silent)[order])
+    # Questions of one no-answer score are answered together.
+    is_cut = np.append(ordered[1:] != ordered[:-1], True) & np.isfinite(ordered)
+    if not is_cut.any():
+        return float(silent.mean()), 0.0
+    cut = int(np.where(is_cut, gains, -np.inf).argmax())
+    if gains[cut] < 0:
+        return float(silent.mean()), float(ordered[0]) - 1.0
+    return float(silent.mean() + gains[cut] / len(margins)), float(ordered[cut])
+
+
+def _text(answer: Answer | None) -> str:
+    return "" if answer is None else answer.exact_text
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -13,12 +13,20 @@ An answer is an ``Answer``: the Span of all tokens that it touches, with its ``s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc, Span
 
 from ..errors import Errors
-from .attributes import is_stored, list_of_strings, register, store, stored
+from .attributes import (
+    is_stored,
+    list_of_strings,
+    register,
+    store,
+    stored,
+    stored_list,
+)
 
 # First character, the one after the last, and a score.
 Characters = tuple[int, int, float]
@@ -77,7 +85,7 @@ def register_questions() -> None:
 
 def questions_of(doc: Doc) -> list[str]:
     """The questions about a Doc; none where nobody set any."""
-    return list(stored(doc, "questions"))
+    return stored_list(doc, "questions")
 
 
 def has_gold_answers(doc: Doc) -> bool:
@@ -150,5 +158,6 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "questions": {"getter": questions_of, "setter": _set_questions},
     "answers": {"getter": _get_answers, "setter": _set_answers},
     "answer_candidates": {"getter": _get_candidates},
-    "no_answer_scores": {"getter": lambda doc: list(stored(doc, "no_answer_scores"))},
+    # No lambda: a process that is spawned gets these by pickle.
+    "no_answer_scores": {"getter": partial(stored_list, name="no_answer_scores")},
 }

@@ -43,6 +43,7 @@ class Windows:
         lengths: Pieces of each window, all that stands in it, ascending, int64 [W].
         starts: First piece of each window in its text, in the order of ``cls_rows``,
             int64 [W].
+        ends: The piece after the last of each window, likewise.
         cls_rows: Row of the [CLS] of each window in the order of the texts and, within
             one, of its pieces, int64 [W].
         sep_rows: Row of the [SEP] after the text's own pieces, in the order of
@@ -60,6 +61,7 @@ class Windows:
     position_ids: Integers
     lengths: Integers
     starts: Integers
+    ends: Integers
     cls_rows: Integers
     sep_rows: Integers
     windows_per_text: Integers
@@ -159,6 +161,7 @@ def make_windows(
         position_ids=positions,
         lengths=ordered,
         starts=starts,
+        ends=starts + sizes,
         cls_rows=heads,
         sep_rows=heads + before + sizes,
         windows_per_text=per_text,

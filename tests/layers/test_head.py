@@ -363,6 +363,8 @@ def test_every_place_is_a_window_after_the_other(save, nlp, tokenizer):
     middles = np.arange(3) * room + (room - 1) / 2
     nearest = np.abs(np.arange(120)[:, None] - middles).argmin(1)
     np.testing.assert_array_equal(long.window_sizes, np.bincount(nearest) + 1)
+    starts, ends = long.seen.T.tolist()
+    assert starts == [0, room, 2 * room] and ends == [room, 2 * room, 120]
     assert empty.values.shape == (1, 3) and len(empty.piece_rows) == 0
     assert short.values.shape == (1 + len(short.pieces), 3)
     backprop([np.ones_like(part.values) for part in found])

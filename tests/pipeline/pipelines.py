@@ -34,7 +34,29 @@ OWN_ENCODER = {
     },
     "pooling": POOLING,
 }
+SHARED_ENCODER = {
+    "@architectures": "spacy-electra.EncoderListener.v1",
+    "upstream": "*",
+}
 LISTENERS = {"transformer": TRANSFORMER_LISTENER, "encoder": ENCODER_LISTENER}
+
+
+def small_config(tokenizer, **changes):
+    """Fields of the config of a checkpoint whose random weights tell inputs apart."""
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "embedding_size": 32,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 256,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "summary_last_dropout": 0.0,
+        "initializer_range": 0.3,
+        **changes,
+    }
 
 
 def electra(model=None, **config):

@@ -1,10 +1,12 @@
 import random
 
+import numpy as np
 import pytest
 from spacy.training import Example
 
 from spacy_electra.pipeline.qa_scorer import (
     best_over_gold,
+    best_threshold,
     exact_match,
     f1,
     normalized,
@@ -60,7 +62,8 @@ def example(nlp, answers, questions=("Who?", "When?", "How many?", "Why?")):
         None,
     ]
     rows = [[(*answer, 0.5)] if answer else [] for answer in answers]
-    set_predictions(predicted, rows, rows, [0.0] * len(rows))
+    candidates = [row or [(0, 2, 0.25)] for row in rows]
+    set_predictions(predicted, rows, candidates, [-1.0 if row else 1.0 for row in rows])
     return Example(predicted, reference)
 
 
@@ -73,6 +76,9 @@ def test_answers_of_docs_are_scored(nlp):
         "qa_has_answer_em": pytest.approx(1 / 3),
         "qa_has_answer_f1": pytest.approx((1 + 2 / 3) / 3),
         "qa_no_answer_acc": 0.0,
+        # Answering all is best, but for the fourth, which is as wrong as it is.
+        "qa_best_f1": pytest.approx((1 + 2 / 3) / 4),
+        "qa_best_threshold": -1.0,
     }
     # "ein", which is part of a token, is no exact match.
     scores = score_answers([example(nlp, [(18, 21), (3, 7), (37, 48), None])])
@@ -90,5 +96,22 @@ def test_docs_without_gold_answers_are_not_scored(nlp):
 def test_questions_must_be_the_same_on_both_docs(nlp):
     asked = example(nlp, [None] * 4)
     asked.predicted._.questions = ["Who?"]
-    with pytest.raises(ValueError, match=r"SE374.*SQuADCorpus"):
+    with pytest.raises(ValueError, match=r"SE374.*doc._.questions.*SQuADCorpus"):
         score_answers([asked])
+
+
+def test_best_threshold_is_that_of_the_best_mean():
+    chance = np.random.default_rng(0)
+    for _ in range(50):
+        margins = chance.integers(-3, 3, 12).astype(float)
+        margins[chance.random(12) < 0.1] = np.inf
+        answered, silent = chance.random(12), chance.integers(0, 2, 12).astype(float)
+        answered[margins == np.inf] = silent[margins == np.inf]
+        thresholds = [-10.0, *np.unique(margins[np.isfinite(margins)])]
+        means = [np.where(margins > t, silent, answered).mean() for t in thresholds]
+        best, threshold = best_threshold(margins, answered, silent)
+        assert best == pytest.approx(max(means))
+        found = np.where(margins > threshold, silent, answered).mean()
+        assert found == pytest.approx(best)
+    nothing = np.array([np.inf])
+    assert best_threshold(nothing, np.ones(1), np.ones(1)) == (1.0, 0.0)

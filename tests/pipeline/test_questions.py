@@ -1,5 +1,8 @@
+import pickle
+
 import pytest
 from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens.underscore import Underscore
 
 from spacy_electra.pipeline.choices import gold_choice, register_choices, set_choice
 from spacy_electra.pipeline.questions import (
@@ -74,6 +77,12 @@ def test_gold_answers_are_spans_and_last(doc):
             None,
             "barrel",
         ]
+
+
+def test_attributes_reach_processes_that_are_spawned(doc):
+    names = ("questions", "no_answer_scores", "choices", "choice_scores")
+    state = pickle.loads(pickle.dumps(Underscore.get_state()))[2]
+    assert all(name in state for name in names)
 
 
 def test_nothing_set_is_nothing(doc):

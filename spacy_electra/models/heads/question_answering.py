@@ -26,7 +26,10 @@ class QuestionAnsweringHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Float [..., H] -> float32 [..., 2]."""
-        logits: Tensor = self.classifier(hidden)
+        # Rounded to bf16, the logits of neighbouring pieces would often be equal.
+        with torch.autocast(hidden.device.type, enabled=False):
+            states = hidden.to(self.classifier.weight.dtype)
+            logits: Tensor = self.classifier(states)
         return logits.float()
 
 

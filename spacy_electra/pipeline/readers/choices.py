@@ -149,7 +149,8 @@ def _questions_of_jsonl(file: Path) -> Iterator[_Question]:
         record = parse_json(text, file, line)
         choices = [choice for choice, _ in items(record, "choices", place, str)]
         if not choices:
-            raise ValueError(Errors.SE383(place=place))
+            where, few = place.member("choices"), "a list with at least one string"
+            raise ValueError(Errors.SE376(place=where, requirement=few, value="[]"))
         choice = member(record, "choice", int, place)
         if not 0 <= choice < len(choices):
             raise ValueError(
