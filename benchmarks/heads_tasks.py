@@ -1,0 +1,254 @@
+"""The tasks that heads are measured on, and how large a run of each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import heads_data as data
+import numpy as np
+from heads_loop import DetectionLoop, Loop, SequenceLoop, TokenLoop
+from heads_loop_language import CausalLoop, MaskedLoop
+from heads_loop_pairs import (
+    LONGEST_ANSWER,
+    AnswerLoop,
+    AnswerOrNoneLoop,
+    ChoiceLoop,
+)
+from spacy.training import Example
+
+from spacy_electra.metrics import area_under_curve, detection, f_score
+
+Scores = Mapping[str, Any]
+MINILM = "MiniLM"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a run is.
+
+    Args:
+        steps: Updates.
+        test: Most examples to evaluate on.
+        seeds: Most runs, each with a new head and another order of batches.
+        train: Most examples to train on.
+    """
+
+    steps: int
+    test: int
+    seeds: int = 3
+    train: int = 100_000
+
+
+def scored_by_component(component: Any, examples: Sequence[Example]) -> Scores:
+    """What the component's own scorer says of annotated examples."""
+    scores: Scores = component.score(examples)
+    return scores
+
+
+@dataclass(frozen=True)
+class Task:
+    """A head on a data set.
+
+    Args:
+        loop: The head as Transformers' class; it knows the name of the class.
+        factory: Of the component with the same head.
+        read: Gives the examples of a split.
+        metrics: Which scores to keep.
+        batch: Examples per update.
+        window: Longest sequence, in pieces, where the checkpoint has as many positions.
+        small: Sizes of a run of the small budget, from a bundled checkpoint and from
+            MiniLM.
+        full: The same of the full budget.
+        settings: Of the component, where they are not the default.
+        problem: ``problem_type`` of a checkpoint for whole texts.
+        labels: Whether labels are those of texts or of tokens; None for none.
+        score: Scores of annotated examples.
+        is_language_model: Whether it starts from the generator beside a checkpoint;
+            then its only score is a perplexity.
+    """
+
+    loop: type[Loop]
+    factory: str
+    read: data.Reader
+    metrics: tuple[str, ...]
+    batch: int
+    window: int
+    small: tuple[Size, Size]
+    full: tuple[Size, Size]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+    labels: str | None = None
+    score: Callable[[Any, Sequence[Example]], Scores] = scored_by_component
+    is_language_model: bool = False
+
+    def size(self, budget: str, weights: str) -> Size:
+        """How large a run from some weights is."""
+        sizes: tuple[Size, Size] = getattr(self, budget)
+        return sizes[weights == MINILM]
+
+    @property
+    def stride(self) -> int:
+        """Pieces from the start of one window to that of the next."""
+        return self.window * 3 // 4
+
+
+def score_detection(component: Any, examples: Sequence[Example]) -> Scores:
+    """F0.5 and AUC of tokens that are wrong."""
+    pairs = [
+        (given, gold)
+        for each in examples
+        for given, gold in zip(each.predicted, each.reference, strict=True)
+    ]
+    found = [
+        (given._.electra_label == data.WRONG, given._.electra_score)
+        for given, _ in pairs
+    ]
+    probabilities = np.array([p if wrong else 1 - p for wrong, p in found])
+    gold = np.array([token._.get(data.LABEL) == data.WRONG for _, token in pairs])
+    figures = detection(probabilities, gold, 0.5)
+    return {
+        "f05": f_score(figures.precision, figures.recall, 0.5),
+        "auc": area_under_curve(probabilities, gold),
+    }
+
+
+def pseudo_perplexity(component: Any, examples: Sequence[Example]) -> Scores:
+    """Over all pieces, each hidden while the others are seen."""
+    docs = [example.predicted for example in examples]
+    tokenizer = component.language_model().tokenizer
+    pieces = sum(map(len, tokenizer.encode_ids([doc.text for doc in docs])))
+    total = sum(own.sum() for own in component.log_likelihoods(docs))
+    return {"pseudo_perplexity": np.exp(-total / pieces)}
+
+
+ANSWERS = {"max_answer_length": LONGEST_ANSWER}
+TASKS = {
+    "sick_entailment": Task(
+        SequenceLoop,
+        "electra_textcat",
+        data.sick_entailment,
+        ("cats_micro_f", "cats_macro_f"),
+        batch=16,
+        window=128,
+        small=(Size(100, 500), Size(40, 300, 1)),
+        full=(Size(1500, 4927), Size(800, 4927)),
+        problem="single_label_classification",
+        labels="texts",
+    ),
+    "sick_relatedness": Task(
+        SequenceLoop,
+        "electra_textcat",
+        data.sick_relatedness,
+        ("cats_pearson", "cats_spearman"),
+        batch=16,
+        window=128,
+        small=(Size(100, 500), Size(40, 300, 1)),
+        full=(Size(1500, 4927), Size(800, 4927)),
+        problem="regression",
+        labels="texts",
+    ),
+    "cooking": Task(
+        SequenceLoop,
+        "electra_textcat",
+        data.cooking,
+        ("cats_macro_auc", "cats_micro_f"),
+        batch=8,
+        window=256,
+        small=(Size(40, 150), Size(10, 60, 1)),
+        full=(Size(1000, 2000), Size(500, 2000)),
+        problem="multi_label_classification",
+        labels="texts",
+    ),
+    "wnut17": Task(
+        TokenLoop,
+        "electra_token_classifier",
+        data.wnut17,
+        ("ents_f",),
+        batch=16,
+        window=128,
+        small=(Size(100, 400), Size(40, 200, 1)),
+        full=(Size(1500, 1287), Size(800, 1287)),
+        labels="tokens",
+    ),
+    "realec": Task(
+        TokenLoop,
+        "electra_token_classifier",
+        data.realec,
+        ("f05", "auc"),
+        batch=16,
+        window=128,
+        small=(Size(100, 400), Size(40, 200, 1)),
+        full=(Size(1000, 814), Size(500, 814)),
+        settings={"annotates": "tokens"},
+        labels="tokens",
+        score=score_detection,
+    ),
+    "realec_spans": Task(
+        DetectionLoop,
+        "electra_rtd",
+        data.realec_spans,
+        ("rtd_f05", "rtd_auc"),
+        batch=16,
+        window=128,
+        small=(Size(100, 400), Size(40, 200, 1)),
+        full=(Size(1000, 814), Size(500, 814)),
+        settings={"objective": "supervised"},
+    ),
+    "squad1": Task(
+        AnswerLoop,
+        "electra_qa",
+        data.squad1,
+        ("qa_em", "qa_f1"),
+        batch=6,
+        window=256,
+        small=(Size(40, 120), Size(15, 60, 1)),
+        full=(Size(3000, 1500), Size(1500, 1500)),
+        settings={**ANSWERS, "no_answer_threshold": None},
+    ),
+    "squad2": Task(
+        AnswerOrNoneLoop,
+        "electra_qa",
+        data.squad2,
+        ("qa_em", "qa_f1", "qa_no_answer_acc"),
+        batch=6,
+        window=256,
+        small=(Size(40, 120), Size(15, 60, 1)),
+        full=(Size(3000, 1500), Size(1500, 1500)),
+        settings=ANSWERS,
+    ),
+    "mctest": Task(
+        ChoiceLoop,
+        "electra_multiple_choice",
+        data.mctest,
+        ("choice_acc",),
+        batch=2,
+        window=256,
+        small=(Size(25, 60), Size(6, 30, 1)),
+        full=(Size(1500, 840), Size(700, 840)),
+    ),
+    "ewt_masked": Task(
+        MaskedLoop,
+        "electra_mlm",
+        data.ewt,
+        ("pseudo_perplexity",),
+        batch=8,
+        window=128,
+        small=(Size(60, 40), Size(8, 15, 1)),
+        full=(Size(2000, 500), Size(500, 200)),
+        score=pseudo_perplexity,
+        is_language_model=True,
+    ),
+    "ewt_causal": Task(
+        CausalLoop,
+        "electra_causal_lm",
+        data.ewt,
+        ("causal_lm_perplexity",),
+        batch=8,
+        window=128,
+        small=(Size(60, 200), Size(8, 60, 1)),
+        full=(Size(2000, 2077), Size(500, 2077)),
+        is_language_model=True,
+    ),
+}
