@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from .config import ElectraConfig
 from .dropout import Dropout, drop
 from .norm import LayerNorm
-from .packing import AttentionLayout
-from .segments import Segment
+from .packing import AttentionLayout, Segment
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -300,7 +299,7 @@ def explicit_attention(
         scores = scores + _later(scores, length)
     # The kernel computes in fp32 and rounds its result to the scores' precision.
     weights = torch.softmax(scores, dim=-1)
-    weights = drop(weights, dropout)
+    weights = drop(weights, dropout) if dropout else weights
     return torch.bmm(weights, value).view(count, heads, length, width)
 
 

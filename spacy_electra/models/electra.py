@@ -17,10 +17,9 @@ from .embeddings import ElectraEmbeddings, check_length, compute_dtype
 from .encoder import Encoder, EncoderLayer
 from .initialization import initialize_weights
 from .outputs import EncoderOutput
-from .packing import AttentionLayout, PackedBatch
+from .packing import AttentionLayout, PackedBatch, segments_of
 from .padded import PaddedInputs, check_mask, pad_rows, padded_inputs, real_rows
 from .pretrained import PretrainedModel
-from .segments import segments_of
 
 
 class ElectraModel(PretrainedModel):

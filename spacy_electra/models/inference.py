@@ -17,8 +17,7 @@ from .electra import ElectraModel
 from .embeddings import check_length
 from .encoder import EncoderLayer
 from .outputs import EncoderOutput
-from .packing import PackedBatch
-from .segments import Segment, segments_of
+from .packing import PackedBatch, Segment, segments_of
 
 # Most rows of one forward pass: what lies between two layers should fit the caches.
 ROWS_A_PASS = 2048
@@ -50,6 +49,11 @@ class InferenceEncoder:
         self.network = network
         self.config = network.config
         self.dtype = dtype
+        tables = network.embeddings
+        self.words = tables.word_embeddings.weight
+        self.types = tables.token_type_embeddings.weight
+        self.positions = tables.position_embeddings.weight
+        self.norm = _Norm(tables.norm)
         project = network.embeddings_project
         self.project = (
             PackedLinear(project, dtype) if isinstance(project, nn.Linear) else None
@@ -68,13 +72,15 @@ class InferenceEncoder:
         self, batch: PackedBatch, output_hidden_states: bool = False
     ) -> EncoderOutput:
         """As ``ElectraModel.forward_packed``."""
-        longest = max(batch.lengths, default=0)
-        check_length(longest, self.config.max_position_embeddings)
+        longest, limit = max(batch.lengths, default=0), len(self.positions)
+        if longest > limit:
+            check_length(longest, limit)
         segments = segments_of(batch.lengths, padded=True)
         with torch.autocast("cpu", enabled=False):
-            hidden = self.network.embeddings(
-                batch.input_ids, batch.token_type_ids, batch.position_ids
-            ).to(self.dtype)
+            words = F.embedding(batch.input_ids, self.words)
+            embedded = words + F.embedding(batch.token_type_ids, self.types)
+            embedded = embedded + F.embedding(batch.position_ids, self.positions)
+            hidden = self.norm(embedded).to(self.dtype)
             if self.project is not None:
                 hidden = self.project(hidden)
             states = [hidden]
@@ -85,6 +91,17 @@ class InferenceEncoder:
         return EncoderOutput(
             hidden, hidden_states=tuple(states) if output_hidden_states else None
         )
+
+
+class _Norm:
+    """A layer norm; statistics are computed in fp32, whatever comes in."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self.shape, self.eps = norm.normalized_shape, norm.eps
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        return F.layer_norm(hidden, self.shape, self.weight, self.bias, self.eps)
 
 
 class _Layer:
@@ -98,10 +115,10 @@ class _Layer:
         self.width = attention.output.in_features
         self.qkv = PackedLinear(_scaled_queries(attention), dtype)
         self.output = PackedLinear(attention.output, dtype)
-        self.attention_norm = attention.norm
+        self.attention_norm = _Norm(attention.norm)
         self.up = PackedLinear(feed_forward.up, dtype, activation)
         self.down = PackedLinear(feed_forward.down, dtype)
-        self.norm = feed_forward.norm
+        self.norm = _Norm(feed_forward.norm)
 
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         projected = self.qkv(hidden)
@@ -110,8 +127,7 @@ class _Layer:
         for part, segment in zip(parts, segments, strict=True):
             self._attend(part, segment, context)
         hidden = self.attention_norm(self.output(context, residual=hidden))
-        down: Tensor = self.norm(self.down(self.up(hidden), residual=hidden))
-        return down
+        return self.norm(self.down(self.up(hidden), residual=hidden))
 
     def _attend(self, parts: Tensor, segment: Segment, context: Tensor) -> None:
         """Fill the segment's rows of ``context``."""

@@ -13,9 +13,9 @@ from spacy_electra.models import (
     PackedBatch,
     attention,
 )
-from spacy_electra.models import segments as module
+from spacy_electra.models import packing as module
 from spacy_electra.models.inference import InferenceEncoder
-from spacy_electra.models.segments import Segment, segments_of
+from spacy_electra.models.packing import Segment, segments_of
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=40)
 
