@@ -691,6 +691,15 @@ class Errors(_Message):
     SE451 = (
         "{path} holds the result of a run without its checkpoints. Give another folder."
     )
+    SE453 = "{path} is no config in spaCy's format: {error}"
+    SE454 = (
+        "{file}, the sentence that ends at line {line}: numbers of words that make no "
+        "sense ({error}). Give a treebank in CoNLL-U."
+    )
+    SE455 = (
+        "{path} is no log of a run ({error}). Give the output folder of `python -m "
+        "spacy electra pretrain`."
+    )
     SE452 = "Stopped after step {step:,}, of which {folder} is the checkpoint."
     SE470 = (
         "optimizer.layer_decay={value} with optimizer.name={name}. Give a number above "

@@ -89,10 +89,8 @@ def into_folder(folder: Path, names: Sequence[str], marker: str) -> Iterator[Pat
         for name in sorted(names, key=lambda name: name == marker):
             if (partial / name).exists():
                 _exchange(partial / name, folder / name)
-            elif (folder / name).is_dir():
-                shutil.rmtree(folder / name)
             else:
-                (folder / name).unlink(missing_ok=True)
+                _remove(folder / name)
         synchronize(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -127,10 +125,8 @@ def remove_partials(folder: Path) -> None:
         name = partial.name.removesuffix(_OLD)
         if partial.name.endswith(_OLD) and not (folder / name).exists():
             partial.rename(folder / name)
-        elif partial.is_dir():
-            shutil.rmtree(partial)
         else:
-            partial.unlink()
+            _remove(partial)
 
 
 def synchronize(path: Path) -> None:
@@ -157,7 +153,15 @@ def _exchange(new: Path, place: Path) -> None:
         return
     # Folders can't replace each other in one step.
     old = place.with_name(place.name + _OLD)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
     place.rename(old)
     new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove what lies there, if anything does; of a link, not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -75,11 +75,14 @@ def _overrides(arguments: list[str]) -> dict[str, Any]:
         ValueError: If an option has no section; spaCy's own error for it would end in
             a traceback here.
     """
+    is_value = False
     for argument in arguments:
-        name = argument.partition("=")[0]
-        if name.startswith("--") and "." not in name:
+        name, equals, _ = argument.partition("=")
+        is_option = name.startswith("--")
+        if (is_option and "." not in name) or (not is_option and not is_value):
             sections = ", ".join(field.name for field in fields(PretrainingSettings))
             raise ValueError(Errors.SE449(option=name, sections=sections))
+        is_value = is_option and not equals
     # It empties the list that it is given.
     return dict(parse_config_overrides(list(arguments)))
 

@@ -10,9 +10,11 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ..errors import Warnings
+from ..files import into_folder
 from ..pretraining.corpus.documents import corpus_files, read_documents
 from ..tokenization.accents import accents_of
 from ..tokenization.coverage import Coverage, measure_coverage
+from ..tokenization.folder import SETTINGS, TOKENIZER, VOCAB
 from ..tokenization.unknown import MUCH_OF_CORPUS
 from ..tokenization.vocabulary import train_vocabulary
 
@@ -38,9 +40,9 @@ def vocab(
         [], help="A token that is never split, for instance [URL]; may be repeated"
     ),
     min_frequency: int = typer.Option(2, help="Fewest occurrences of a merged pair"),
-    every: int = typer.Option(1, help="Learn from every n-th document only"),
+    every: int = typer.Option(1, min=1, help="Learn from every n-th document only"),
     held_out_every: int = typer.Option(
-        100, help="Keep each such document apart for the figures"
+        100, min=1, help="Keep each such document apart for the figures"
     ),
 ) -> None:
     """Train a WordPiece vocabulary on raw text."""
@@ -56,7 +58,8 @@ def vocab(
         strip_accents=strip_accents,
         never_split=special or None,
     )
-    tokenizer.save_pretrained(output)
+    with into_folder(output, (VOCAB, TOKENIZER, SETTINGS), marker=TOKENIZER) as partial:
+        tokenizer.save_pretrained(partial)
     msg.good(f"Wrote a vocabulary of {tokenizer.vocab_size:,} pieces to {output}")
     if not texts.held_out:
         msg.warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from thinc.api import Config
+from thinc.api import Config, ConfigValidationError
 
 from ..errors import Errors
 from ..models import ElectraConfig
@@ -35,6 +36,7 @@ SAMPLERS = ("generator", "unigram", "frequency", "word")
 OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric", "errors")
 PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
+_CONFIG_ERROR = "\n\nConfig validation error\n"
 PRECISIONS = ("auto", "fp32", "bf16")
 # Least and largest values; whatever is not here is at least 0.
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -329,6 +331,9 @@ class PretrainingSettings:
     training: TrainingSettings = TrainingSettings()
 
     def __post_init__(self) -> None:
+        known = tuple(field.name for field in fields(ElectraConfig))
+        for name in (*self.model.discriminator, *self.model.generator):
+            _check("field of a network", name, known)
         _check("model.init", self.model.init, INITS)
         _check("model.words", self.model.words, WORDS)
         self._check_errors()
@@ -389,9 +394,15 @@ class PretrainingSettings:
             overrides: Values by "section.name", as on the command line.
 
         Raises:
-            ValueError: If a section or key is unknown; the message names it.
+            ValueError: If the file is no config, or a section or key is unknown; the
+                message names it.
         """
-        config = Config().from_disk(Path(path), overrides=dict(overrides or {}))
+        changes = dict(overrides or {})
+        try:
+            config = Config().from_disk(Path(path), overrides=changes)
+        except (ConfigValidationError, configparser.Error, UnicodeDecodeError) as error:
+            said = " ".join(str(error).removeprefix(_CONFIG_ERROR).split())
+            raise ValueError(Errors.SE453(path=path, error=said)) from error
         return cls.from_dict(config)
 
     @classmethod

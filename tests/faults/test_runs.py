@@ -443,3 +443,49 @@ def test_export_is_whole_or_as_it_was(whole, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert not (tmp_path / "source" / "generator").exists()
     assert (tmp_path / "source" / "README.md").read_text() == "mine"
+
+
+CONFIG = '[data]\nshards = "s"\n[training]\nmax_steps = 2\n'
+HEADS = '[model]\ndiscriminator = {"heads": 3}\n'
+WORD = "\ta\ta\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "command", "code"),
+    [
+        ("a.cfg", bytes(range(256)), "pretrain a.cfg out", "SE453"),
+        ("a.cfg", b"hello there\n", "pretrain a.cfg out", "SE453"),
+        ("a.cfg", CONFIG.replace('"s"', "${paths.s}"), "pretrain a.cfg out", "SE453"),
+        ("a.cfg", CONFIG + CONFIG, "pretrain a.cfg out", "SE453"),
+        ("a.cfg", CONFIG, "pretrain a.cfg out --nowhere.name 3", "SE453"),
+        ("a.cfg", CONFIG, "pretrain a.cfg out stray", "SE449"),
+        ("a.cfg", CONFIG + HEADS, "pretrain a.cfg out", "SE002"),
+        ("a.conllu", bytes(range(256)), "probe en_tiny a.conllu a.conllu", "SE402"),
+        ("a.conllu", "1-x" + WORD, "probe en_tiny a.conllu a.conllu", "SE454"),
+        ("a.conllu", "1-3" + WORD, "probe en_tiny a.conllu a.conllu", "SE454"),
+        ("log.csv", b"\xff\xfe", "curves log.csv a.svg", "SE455"),
+        ("log.csv", b"a,b\n1,2\n", "curves log.csv a.svg", "SE455"),
+        ("log.csv", b"step,tokens\n1,x\n", "curves log.csv a.xyz", "SE002"),
+        ("log.csv", b"step,tokens,mlm_loss\n1,2,x\n", "curves log.csv a.svg", "SE455"),
+        ("a.txt", b"the cat", "evaluate en_tiny a.txt --length 2", "SE003"),
+        ("a.txt", b"the cat", "evaluate en_tiny a.txt --mask-share 2", "SE003"),
+        ("a.txt", b"the cat", "evaluate en_tiny a.txt --seed -1", "SE003"),
+    ],
+)
+def test_inputs_that_are_something_else_are_one_clear_error(
+    tmp_path, monkeypatch, name, content, command, code
+):
+    data = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*command.split())
+    assert done.exit_code == 1, done.output
+    assert "Traceback" not in done.output
+    assert done.output.count(f"[{code}]") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_title_of_a_picture_may_have_dollars(whole, tmp_path):
+    done = invoke("curves", whole, tmp_path / "a.svg", "--title", "$5 {a run")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.svg").read_bytes().rstrip().endswith(b"</svg>")

@@ -37,10 +37,15 @@ def read_conllu(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
     nodes are left out.
 
     Raises:
-        ValueError: If a line is no row of ten columns, or no comment.
+        ValueError: If the file is not UTF-8, a line is no row of ten columns and no
+            comment, or the numbers of words make no sense.
     """
     rows: list[list[str]] = []
-    lines = Path(path).read_text(encoding="utf8").splitlines()
+    try:
+        lines = Path(path).read_text(encoding="utf8").split("\n")
+    except UnicodeDecodeError as error:
+        place = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(Errors.SE402(file=path, line=place, error=error)) from error
     for number, line in enumerate([*lines, ""], start=1):
         if line.startswith("#"):
             continue
@@ -50,7 +55,13 @@ def read_conllu(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
                 raise ValueError(Errors.SE428(file=path, line=number, found=len(row)))
             rows.append(row)
         elif rows:
-            yield _sentence(rows)
+            try:
+                sentence = _sentence(rows)
+            except (ValueError, LookupError) as error:
+                raise ValueError(
+                    Errors.SE454(file=path, line=number - 1, error=error)
+                ) from error
+            yield sentence
             rows = []
 
 
@@ -65,7 +76,7 @@ def _sentence(rows: list[list[str]]) -> TaggedSentence:
             continue
         if "-" in number:
             first, last = map(int, number.split("-"))
-            tags.append(next(r[_UPOS] for r in rows if r[0] == str(first)))
+            tags.append({r[0]: r[_UPOS] for r in rows}[str(first)])
             last_inside = last
         elif int(number) <= last_inside:
             continue

@@ -59,6 +59,7 @@ def evaluate_pair(
         ("sequences", sequences, 1, inf),
         ("mask_share", mask_share, 0, 1),
         ("threshold", threshold, 0, 1),
+        ("seed", seed, 0, 2**31 - 1),
     ):
         if not least <= value <= most:
             limit = "" if most == inf else f" and at most {most}"

@@ -17,6 +17,7 @@ CURVES = "curves.png"
 Points = list[tuple[float, float]]
 _WIDTH, _HEIGHT, _DOTS_AN_INCH = 11.0, 4.0, 150
 _AUC = "auc_"
+_KINDS = ("png", "svg", "pdf", "jpg", "webp")
 
 
 def draw_curves(
@@ -36,7 +37,8 @@ def draw_curves(
 
     Raises:
         FileNotFoundError: If there is no log.
-        ValueError: If the log has no line yet.
+        ValueError: If the log has no line yet or is none, or the picture's kind is
+            unknown.
         ImportError: If matplotlib is not installed.
     """
     try:
@@ -46,6 +48,14 @@ def draw_curves(
             Errors.SE414(what="Pictures", package="matplotlib", extra="plots")
         ) from error
     rows = read_rows(run)
+    path = Path(output)
+    kind = path.suffix.removeprefix(".")
+    if kind not in _KINDS:
+        raise ValueError(
+            Errors.SE002(
+                name="kind of picture", value=path.name, choices=", ".join(_KINDS)
+            )
+        )
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     losses, areas = figure.subplots(1, 2)
     _draw(losses, "train", points(rows, "train_mlm"), faint=True)
@@ -62,8 +72,8 @@ def draw_curves(
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
     if title:
-        figure.suptitle(title)
-    path = Path(output)
+        # Between dollars would be a formula.
+        figure.suptitle(title.replace("$", r"\$"))
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=_DOTS_AN_INCH)
     return path
@@ -87,12 +97,19 @@ def read_rows(run: str | os.PathLike[str]) -> list[dict[str, str]]:
 
 
 def points(rows: list[dict[str, str]], column: str) -> Points:
-    """A column over tokens, in millions, where it is not empty."""
-    return [
-        (int(row["tokens"]) / 1e6, float(row[column]))
-        for row in rows
-        if row.get(column)
-    ]
+    """A column over tokens, in millions, where it is not empty.
+
+    Raises:
+        ValueError: If there is something else than a number.
+    """
+    try:
+        return [
+            (int(row["tokens"]) / 1e6, float(row[column]))
+            for row in rows
+            if row.get(column)
+        ]
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(Errors.SE455(path=LOG, error=error)) from error
 
 
 def auc_columns(rows: list[dict[str, str]]) -> list[str]:

@@ -135,11 +135,21 @@ class LogFile:
 
 
 def read_log(file: Path) -> list[dict[str, str]]:
-    """The rows of a log; a last line that was cut short is left out."""
+    """The rows of a log; a last line that was cut short is left out.
+
+    Raises:
+        ValueError: If the file is no log.
+    """
     if not file.exists():
         return []
-    with file.open(newline="", encoding="utf8") as lines:
-        rows = [row for row in csv.DictReader(lines) if (row["step"] or "").isdigit()]
+    try:
+        with file.open(newline="", encoding="utf8") as lines:
+            reader = csv.DictReader(lines)
+            if reader.fieldnames and "step" not in reader.fieldnames:
+                raise ValueError("it has no column 'step'")
+            rows = [row for row in reader if (row["step"] or "").isdigit()]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(Errors.SE455(path=file, error=error)) from error
     if rows and None in rows[-1].values():
         rows.pop()
     return rows
