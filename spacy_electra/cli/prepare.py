@@ -14,7 +14,7 @@ from ..errors import Warnings
 from ..pretraining.corpus.documents import corpus_files
 from ..pretraining.corpus.preparation import Prepared, prepare_corpus
 from ..source import resolve_source
-from ..tokenization.unknown import MUCH_OF_CORPUS
+from ..tokenization.coverage import MUCH_OF_CORPUS
 from ..tokenization.wordpiece import ElectraTokenizer
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"

@@ -13,9 +13,8 @@ from ..errors import Warnings
 from ..files import into_folder
 from ..pretraining.corpus.documents import corpus_files, read_documents
 from ..tokenization.accents import accents_of
-from ..tokenization.coverage import Coverage, measure_coverage
+from ..tokenization.coverage import MUCH_OF_CORPUS, Coverage, measure_coverage
 from ..tokenization.folder import SETTINGS, TOKENIZER, VOCAB
-from ..tokenization.unknown import MUCH_OF_CORPUS
 from ..tokenization.vocabulary import train_vocabulary
 
 # So much text tells the figures to more digits than anyone reads.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ def Encoder(
     )
     return EncoderModel(
         "electra_encoder",
-        _forward,
+        encode_texts,
         init=_initialize,
         dims={"nO": None},
         attrs={
@@ -133,15 +133,3 @@ def open_source(
         model.shim.fill(encoder, network.config, tokenizer)
         model.set_dim("nO", network.config.hidden_size, force=True)
     return network, report
-
-
-def _forward(
-    model: EncoderModel, texts: Sequence[Text], is_train: bool
-) -> tuple[PieceStates, Callable[[PieceStates], Sequence[Text]]]:
-    encoded, backprop = encode_texts(model, texts, is_train)
-
-    def backprop_texts(gradient: PieceStates) -> Sequence[Text]:
-        backprop(gradient)
-        return texts
-
-    return encoded, backprop_texts

@@ -17,8 +17,7 @@ from ..models import ElectraConfig, ElectraModel
 from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
 from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import Pieces
-from ..tokenization.unknown import mostly_unknown
+from ..tokenization.alignment import Pieces, mostly_unknown
 from .network_shim import NetworkShim, Run, Weights
 
 # Above it, fine-tuning a pretrained encoder usually ruins it (Clark et al., 2020, table

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
+from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Ints1d
 from thinc.util import torch2xp, xp2torch
@@ -20,7 +21,7 @@ from ..models.pretrained import LoadReport, PretrainedModel
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .encoder_shim import EncoderShim, Tuning
-from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair, docs_of
+from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
 Network = TypeVar("Network", bound=PretrainedModel)
 
@@ -138,7 +139,7 @@ def last_hidden(network: Any, batch: PackedBatch) -> Tensor:
 
 def encode_texts(
     model: WithEncoder[Any, Any], texts: Sequence[Text], is_train: bool
-) -> tuple[PieceStates, Callable[[PieceStates], None]]:
+) -> tuple[PieceStates, Callable[[PieceStates], Sequence[Text]]]:
     """Run an encoder over texts, in windows.
 
     Args:
@@ -169,19 +170,25 @@ def encode_texts(
 
     result = PieceStates(
         states=states_of(piece_rows),
-        cls_states=states_of(cls_rows),
+        cls=partial(states_of, cls_rows),
         windows_per_doc=cast(Ints1d, windows.windows_per_text),
         pieces=pieces,
         windows=windows,
     )
 
-    def backprop_states(gradient: PieceStates) -> None:
+    def backprop_states(gradient: PieceStates) -> Sequence[Text]:
         rows = torch.zeros(hidden.shape, device=hidden.device)
         rows.index_add_(0, piece_rows, xp2torch(gradient.states, device=rows.device))
         rows.index_add_(0, cls_rows, xp2torch(gradient.cls_states, device=rows.device))
         backprop_rows(rows)
+        return texts
 
     return result, backprop_states
+
+
+def docs_of(texts: Iterable[Text]) -> list[Doc]:
+    """The Doc of each text."""
+    return [text.doc if isinstance(text, TextPair) else text for text in texts]
 
 
 def fixed_texts(

@@ -175,6 +175,8 @@ class Head(OwnClass[Sequence[Text], Any]):
 
     def _tie(self) -> None:
         """Let the head use the weights of the encoder that are its own as well."""
+        if not self.kind.model_class.tied:
+            return
         shim = self.shim
         assert shim.config is not None
         for name, place in self.kind.model_class.tied_names(shim.config).items():
@@ -313,11 +315,14 @@ def _forward(
     # Before the encoder, so that both come from one reading of the source.
     shim = model.load()
     encoder, units = model.encoder, model.kind.units
-    learns, shared = encoder.is_updated, model.shared_weights()
+    learns = encoder.is_updated
     encoded, backprop_encoder = encoder(texts, is_train)
     states, cls_states = (
         xp2torch(rows, requires_grad=is_train, device=shim.device)
-        for rows in (encoded.states, encoded.cls_states)
+        for rows in (
+            encoded.states,
+            encoded.cls_states if units.reads_cls else encoded.states[:0],
+        )
     )
 
     def compute(head: nn.Module) -> Tensor:
@@ -337,12 +342,13 @@ def _forward(
             gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
         else:
             gradient = xp2torch(gradients, device=outputs.device)
-        with nullcontext() if learns else unchanged(shared):
+        with nullcontext() if learns else unchanged(model.shared_weights()):
             backprop_head(gradient)
         own, of_cls = (
             None if rows.grad is None else cast(Floats2d, torch2xp(rows.grad))
             for rows in (states, cls_states)
         )
+        of_cls = of_cls if units.reads_cls else None
         return backprop_encoder(encoded.gradient(own, of_cls))
 
     return results, backprop

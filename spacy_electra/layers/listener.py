@@ -18,8 +18,8 @@ from ..errors import Errors
 from ..models.pretrained import LoadReport
 from ..tokenization.alignment import Pieces
 from .encoder_shim import EncoderShim
-from .encoding import Network, WithEncoder, encode_texts
-from .types import PieceStates, Text, TextPair, docs_of
+from .encoding import Network, WithEncoder, docs_of, encode_texts
+from .types import PieceStates, Text, TextPair
 
 # Takes a gradient, or None where there is none for these states.
 Gradient = Callable[[PieceStates | None], Any]
@@ -295,7 +295,7 @@ def states_on(model: EncoderListener, docs: Sequence[Doc]) -> PieceStates:
     nothing = xp.zeros((0, states[0].shape[1] if states else 0), dtype="f")
     return PieceStates(
         states=cast(Floats2d, xp.concatenate([nothing, *states])),
-        cls_states=cast(Floats2d, xp.concatenate([nothing, *cls_states])),
+        cls=cast(Floats2d, xp.concatenate([nothing, *cls_states])),
         windows_per_doc=cast(Ints1d, np.array([len(p) for p in cls_states], "i")),
         pieces=pieces,
     )

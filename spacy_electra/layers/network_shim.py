@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import safetensors.torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..checkpoints.names import split_fused
 from ..errors import Errors, listed
 from ..models import ElectraConfig
-from ..models.precision import autocast
+from ..models.precision import resolve_precision
 from ..models.pretrained import PretrainedModel
 from .forking import make_forks_safe
 
@@ -131,9 +131,12 @@ class NetworkShim(PyTorchShim):
 
     def _runner(self, network: Any, is_train: bool, precision: str) -> Run:
         device = self.device
+        dtype = resolve_precision(precision, device)
+        casts = dtype != torch.float32
 
         def run(compute: Callable[[Any], Tensor]) -> tuple[Tensor, Backprop]:
-            with torch.set_grad_enabled(is_train), autocast(device, precision):
+            autocast = torch.autocast(device.type, dtype) if casts else nullcontext()
+            with torch.set_grad_enabled(is_train), autocast:
                 output = compute(network)
 
             def backprop(gradient: Tensor) -> None:

@@ -11,8 +11,8 @@ from spacy.util import registry
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ints1d, Ragged
 
-from .pooling import rows_of_tokens
 from .types import PieceStates
+from .units import rows_of_tokens
 
 Tok2VecModel = Model[list[Doc], list[Floats2d]]
 
@@ -78,11 +78,6 @@ def _forward(
             flat = ops.xp.concatenate(gradients)
             of_rows = backprop_pooling(flat).dataXd * model.attrs["grad_factor"]
             ops.scatter_add(states, rows_xp, of_rows)
-        return PieceStates(
-            states=states,
-            cls_states=ops.alloc2f(*encoded.cls_states.shape),
-            windows_per_doc=encoded.windows_per_doc,
-            pieces=encoded.pieces,
-        )
+        return encoded.gradient(states)
 
     return vectors, backprop

@@ -298,7 +298,7 @@ class ElectraBatch(FullTransformerBatch):
         states = self.states.index_select(0, self._piece_places())
         return PieceStates(
             states=cast(Floats2d, torch2xp(states)),
-            cls_states=self._cls_states(),
+            cls=self._cls_states,
             windows_per_doc=cast(Ints1d, self.windows.windows_per_text),
             pieces=list(self.pieces),
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, get_array_module
@@ -68,29 +68,31 @@ class TextPair:
 Text = Doc | TextPair
 
 
-def docs_of(texts: Iterable[Text]) -> list[Doc]:
-    """The Doc of each text."""
-    return [text.doc if isinstance(text, TextPair) else text for text in texts]
-
-
 @dataclass(frozen=True)
 class PieceStates:
     """States of the pieces of several texts: Docs, or Docs of pairs.
 
     Args:
         states: One row a piece of every Doc, in order, float32 [N, H].
-        cls_states: One row a window, the state of its [CLS], in the order of the Docs
-            and of the text, float32 [W, H].
+        cls: One row a window, the state of its [CLS], in the order of the Docs and of
+            the text, float32 [W, H]; or what gives them, where few will ask.
         windows_per_doc: int [D].
         pieces: Of each Doc; they say which rows of ``states`` a token has.
         windows: Where the states come from; None where another component made them.
     """
 
     states: Floats2d
-    cls_states: Floats2d
+    cls: Floats2d | Callable[[], Floats2d]
     windows_per_doc: Ints1d
     pieces: list[Pieces]
     windows: Windows | None = None
+
+    @property
+    def cls_states(self) -> Floats2d:
+        """One row a window, the state of its [CLS], float32 [W, H]."""
+        if callable(self.cls):
+            object.__setattr__(self, "cls", self.cls())
+        return cast(Floats2d, self.cls)
 
     def gradient(
         self, states: Floats2d | None = None, cls_states: Floats2d | None = None
@@ -105,5 +107,6 @@ class PieceStates:
         if states is None:
             states = xp.zeros_like(self.states)
         if cls_states is None:
-            cls_states = xp.zeros_like(self.cls_states)
+            shape = (int(self.windows_per_doc.sum()), self.states.shape[1])
+            cls_states = xp.zeros(shape, dtype="f")
         return PieceStates(states, cls_states, self.windows_per_doc, self.pieces)

@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..tokenization.alignment import Integers, Pieces
-from .pooling import max_over_pieces, rows_of_tokens
 from .types import PieceStates
 
 
 class Units(Protocol):
-    """A way from pieces to units."""
+    """A way from pieces to units.
+
+    Attributes:
+        reads_cls: Whether the head looks at the [CLS] of windows as well.
+    """
+
+    reads_cls: bool
 
     def inputs(
         self, states: Tensor, cls_states: Tensor, encoded: PieceStates
@@ -31,7 +36,7 @@ class Units(Protocol):
 
         Args:
             states: Those of ``encoded``, as a tensor.
-            cls_states: Likewise.
+            cls_states: Likewise; none where the head does not look at them.
             encoded: What the encoder gave.
         """
         ...
@@ -57,6 +62,8 @@ class Units(Protocol):
 
 class _Arrays:
     """One array per text."""
+
+    reads_cls = False
 
     def sizes(self, encoded: PieceStates) -> Sequence[int]:
         """How many units each text has."""
@@ -88,6 +95,8 @@ class EveryPiece(_Arrays):
 
 class WindowCls(_Arrays):
     """One output per window, from its [CLS]."""
+
+    reads_cls = True
 
     def inputs(
         self, states: Tensor, cls_states: Tensor, encoded: PieceStates
@@ -155,6 +164,8 @@ class PlaceOutputs:
 
 class EveryPlace:
     """One output per place where an answer may begin: every piece, and every [CLS]."""
+
+    reads_cls = True
 
     def inputs(
         self, states: Tensor, cls_states: Tensor, encoded: PieceStates
@@ -254,6 +265,54 @@ class MeanPiece(_PerToken):
     def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """What the head gave, and zeros between."""
         return _in_places(logits, rows_of_tokens(encoded.pieces)[1] > 0)
+
+
+def rows_of_tokens(pieces: Sequence[Pieces]) -> tuple[Integers, Integers]:
+    """Which rows of a table with one row a piece each token of all Docs has.
+
+    Args:
+        pieces: Of each Doc, in the order of the table.
+
+    Returns:
+        The rows of all tokens, one after the other, and how many each token has.
+    """
+    if not pieces:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    counts = np.array([len(part) for part in pieces], dtype=np.int64)
+    sizes = [len(part.alignment.dataXd) for part in pieces]
+    begins = np.repeat(counts.cumsum() - counts, sizes)
+    data = np.concatenate([part.alignment.dataXd for part in pieces])
+    lengths = np.concatenate([part.alignment.lengths for part in pieces])
+    return data.astype(np.int64) + begins, lengths.astype(np.int64)
+
+
+def max_over_pieces(
+    values: NDArray[np.float32], pieces: Sequence[Pieces], empty: float
+) -> tuple[NDArray[np.float32], Integers]:
+    """The largest value among the pieces of each token.
+
+    Args:
+        values: One a piece of every Doc, float32 [N].
+        pieces: Of each Doc.
+        empty: Value of a token without pieces.
+
+    Returns:
+        One value a token of every Doc, float32 [M], and the row that it comes from,
+        int64 [M], -1 for a token without pieces.
+    """
+    data, lengths = rows_of_tokens(pieces)
+    largest = np.full(len(lengths), empty, dtype=np.float32)
+    rows = np.full(len(lengths), -1, dtype=np.int64)
+    filled = lengths > 0
+    if filled.any():
+        own = values[data]
+        starts = (lengths.cumsum() - lengths)[filled]
+        largest[filled] = np.maximum.reduceat(own, starts)
+        # The first of equals, so that a gradient has one place to go.
+        token = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.flatnonzero(own == largest[token])
+        rows[token[places[::-1]]] = data[places[::-1]]
+    return largest, rows
 
 
 def _tensor(values: Integers, like: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ def can_infer(network: nn.Module, dtype: torch.dtype) -> bool:
     """Whether ``InferenceEncoder`` can take the place of a network."""
     return (
         isinstance(network, ElectraModel)
-        and network.device.type == "cpu"
+        and next(network.parameters()).device.type == "cpu"
         and network.config.position_embedding_type == "absolute"
         and not network.config.is_decoder
         and _works(dtype)

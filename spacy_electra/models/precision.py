@@ -13,6 +13,7 @@ from ..errors import Errors
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
+@cache
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The dtype that a precision means on a device.
 

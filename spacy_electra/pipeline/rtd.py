@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup, Token
@@ -22,7 +23,7 @@ from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
 from .component import HeadComponent
-from .losses import binary_cross_entropy, sigmoid
+from .losses import binary_cross_entropy
 from .rtd_objectives import RTDObjective, SupervisedRTD
 from .rtd_pretraining import PretrainRTD, RTDPretraining
 from .rtd_scorer import Scores, gold_labels
@@ -236,7 +237,8 @@ class ElectraRTD(HeadComponent):
 
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        return [sigmoid(logits) for logits in super().predict(docs)]
+        logits = (torch.from_numpy(part) for part in super().predict(docs))
+        return [part.double().sigmoid().numpy() for part in logits]
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]

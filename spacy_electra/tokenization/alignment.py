@@ -1,4 +1,4 @@
-"""Pieces of Docs, and which of them make up each spaCy token."""
+"""Pieces of Docs, which of them make up each spaCy token, and what is unknown."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
-from .unknown import unknown_tokens
 from .wordpiece import ElectraTokenizer, Encoding
 
 Integers = NDArray[np.int64]
+# More than this of a text unknown, and what a model says of it means nothing.
+_MOSTLY = 0.5
+# A name or an emoji alone says nothing of a checkpoint.
+_FEWEST_PIECES = 3
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def _align_texts(
     # All texts are aligned at once, as if they stood in one row with a gap of a
     # character between them.
     gaps = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
-    piece_counts = np.array([len(encoding) for encoding in encodings])
+    piece_counts = np.array([len(encoding.ids) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
     offsets = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
     starts = bounds.starts + np.repeat(gaps, token_counts)
@@ -231,3 +234,45 @@ def _split_by_doc(
         pieces.append(Pieces(encoding.ids, encoding.offsets, alignment, unk_id))
         token_start = token_end
     return pieces
+
+
+def unknown_share(ids: Integers, unk_id: int) -> float:
+    """Share of pieces that are unknown, 0 where there are none."""
+    return int(np.count_nonzero(ids == unk_id)) / max(len(ids), 1)
+
+
+def mostly_unknown(texts: Sequence[Integers], unk_id: int) -> tuple[int, float] | None:
+    """The text of which most is unknown, if it is more than half of it.
+
+    Args:
+        texts: Piece ids of each text.
+        unk_id: Id of the unknown piece.
+
+    Returns:
+        Which text it is, and its share; None where there is no such text.
+    """
+    shares = [
+        unknown_share(ids, unk_id) if len(ids) >= _FEWEST_PIECES else 0.0
+        for ids in texts
+    ]
+    worst = int(np.argmax(shares)) if shares else 0
+    if not shares or shares[worst] <= _MOSTLY:
+        return None
+    return worst, shares[worst]
+
+
+def unknown_tokens(ids: Integers, alignment: Ragged, unk_id: int) -> NDArray[np.bool_]:
+    """Which tokens have pieces, all of them unknown, bool [tokens].
+
+    Args:
+        ids: Of the pieces of a Doc.
+        alignment: Indices of the pieces of each token.
+        unk_id: Id of the unknown piece.
+    """
+    lengths = np.asarray(alignment.lengths)
+    if not (ids == unk_id).any():
+        return np.zeros(len(lengths), dtype=bool)
+    known = np.asarray(ids != unk_id)[np.asarray(alignment.dataXd).reshape(-1)]
+    ends = lengths.cumsum()
+    counts = np.concatenate([[0], known.cumsum()])
+    return (lengths > 0) & (counts[ends] == counts[ends - lengths])

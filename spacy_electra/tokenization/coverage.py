@@ -12,6 +12,9 @@ from .wordpiece import ElectraTokenizer
 
 _TEXTS_A_CALL = 256
 
+# More than this of a corpus unknown, and something is wrong with it or the vocabulary.
+MUCH_OF_CORPUS = 0.2
+
 
 @dataclass(frozen=True)
 class Coverage:

@@ -70,12 +70,12 @@ class Lookup:
             continues[number] = piece.startswith(self.wordpieces_prefix)
         return continues
 
-    @property
+    @cached_property
     def unk_token(self) -> str:
         """The piece of a word that no other pieces make up."""
         return str(self.settings["unk_token"])
 
-    @property
+    @cached_property
     def sep_token(self) -> str:
         """The piece that ends a text."""
         return str(self.settings["sep_token"])
@@ -85,7 +85,7 @@ class Lookup:
         """The piece that fills a batch."""
         return str(self.settings["pad_token"])
 
-    @property
+    @cached_property
     def cls_token(self) -> str:
         """The piece that begins a sequence."""
         return str(self.settings["cls_token"])
@@ -95,12 +95,12 @@ class Lookup:
         """The piece that hides another."""
         return str(self.settings["mask_token"])
 
-    @property
+    @cached_property
     def unk_token_id(self) -> int:
         """Id of ``unk_token``."""
         return self.vocab[self.unk_token]
 
-    @property
+    @cached_property
     def sep_token_id(self) -> int:
         """Id of ``sep_token``."""
         return self.vocab[self.sep_token]
@@ -110,7 +110,7 @@ class Lookup:
         """Id of ``pad_token``."""
         return self.vocab[self.pad_token]
 
-    @property
+    @cached_property
     def cls_token_id(self) -> int:
         """Id of ``cls_token``."""
         return self.vocab[self.cls_token]

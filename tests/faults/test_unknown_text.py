@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from spacy_electra.cli.app import app
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.accents import accents_of
-from spacy_electra.tokenization.unknown import (
+from spacy_electra.tokenization.alignment import (
     mostly_unknown,
     unknown_share,
     unknown_tokens,

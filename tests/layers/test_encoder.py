@@ -11,8 +11,8 @@ from thinc.api import Adam
 
 from spacy_electra.layers.encoder import Encoder
 from spacy_electra.layers.heads import RTD
-from spacy_electra.layers.pooling import max_over_pieces
 from spacy_electra.layers.types import PieceStates
+from spacy_electra.layers.units import max_over_pieces
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
 from spacy_electra.tokenization.alignment import align
 
