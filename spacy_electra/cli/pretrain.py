@@ -58,7 +58,10 @@ def pretrain(
             if workers.first:
                 again = ["python", "-m", "spacy", "electra", "pretrain", str(config)]
                 again += [str(output), "--resume", "--device", device, *ctx.args]
-                msg.warn(f"{stopped} Go on with: {shlex.join(again)}")
+                # `torchrun` and its options are not ours to know.
+                alone = workers.size == 1
+                told = shlex.join(again) if alone else "the same command and --resume"
+                msg.warn(f"{stopped} Go on with: {told}")
             # As a shell reports a process that a signal has ended.
             raise typer.Exit(128 + stopped.number) from stopped
     msg.good(f"Wrote discriminator and generator to {result}")
