@@ -508,8 +508,9 @@ class Errors(_Message):
         "without answers can't be used to train or to evaluate."
     )
     SE382 = (
-        "{file} has {found} lines, but {stories} has {expected}. Fetch both again: "
-        "they must have one line per story."
+        "doc._.{name} exists already, and is read or set in another way, so it can't "
+        "hold what this component needs. Take the other away with "
+        "Doc.remove_extension({name!r})."
     )
     SE383 = (
         "No example has doc._.{gold} on its reference, so there is nothing to learn "

@@ -21,10 +21,16 @@ def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
 
     Args:
         attributes: By name, what ``Doc.set_extension`` takes.
+
+    Raises:
+        ValueError: If there is one of that name which is read in another way.
     """
     for name, ways in attributes.items():
         if not Doc.has_extension(name):
             Doc.set_extension(name, **ways)
+        _, method, getter, setter = Doc.get_extension(name)
+        if (method, getter, setter) != (None, ways.get("getter"), ways.get("setter")):
+            raise ValueError(Errors.SE382(name=name))
 
 
 def stored(doc: Doc, name: str, default: Any = ()) -> Any:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc
@@ -63,10 +62,14 @@ def _set_choices(doc: Doc, choices: Sequence[str]) -> None:
     store(doc, "choices", list_of_strings("choices", choices))
 
 
+def _get_scores(doc: Doc) -> list[float]:
+    return stored_list(doc, "choice_scores")
+
+
+# Functions, no lambdas: a process that is spawned gets them by pickle.
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "choices": {"getter": choices_of, "setter": _set_choices},
     "question": {"default": ""},
     "choice": {"default": None},
-    # No lambda: a process that is spawned gets these by pickle.
-    "choice_scores": {"getter": partial(stored_list, name="choice_scores")},
+    "choice_scores": {"getter": _get_scores},
 }

@@ -13,7 +13,6 @@ An answer is an ``Answer``: the Span of all tokens that it touches, with its ``s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc, Span
@@ -139,6 +138,10 @@ def _get_answers(doc: Doc) -> list[Answer | None]:
     return [answer_at(doc, *rows[0]) if rows else None for rows in found]
 
 
+def _get_no_answer_scores(doc: Doc) -> list[float]:
+    return stored_list(doc, "no_answer_scores")
+
+
 def _set_answers(doc: Doc, answers: Iterable[Span | Sequence[Span] | None]) -> None:
     store(doc, "answers", [_gold_row(doc, answer) for answer in answers])
 
@@ -154,10 +157,10 @@ def _gold_row(doc: Doc, answer: Span | Sequence[Span] | None) -> list[list[float
     return [[span.start_char, span.end_char, 1.0] for span in spans]
 
 
+# Functions, no lambdas: a process that is spawned gets them by pickle.
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "questions": {"getter": questions_of, "setter": _set_questions},
     "answers": {"getter": _get_answers, "setter": _set_answers},
     "answer_candidates": {"getter": _get_candidates},
-    # No lambda: a process that is spawned gets these by pickle.
-    "no_answer_scores": {"getter": partial(stored_list, name="no_answer_scores")},
+    "no_answer_scores": {"getter": _get_no_answer_scores},
 }

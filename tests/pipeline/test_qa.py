@@ -390,7 +390,7 @@ def test_component_says_what_it_needs_and_sets(fine_tuned):
         assert len(doc._.get(name.removeprefix("doc._."))) == 3
     assert set(meta.scores) == set(meta.default_score_weights)
     component = nlp.get_pipe("electra_qa")
-    assert component.labels == ()
+    assert component.labels == () and component.label_data is None
     with pytest.raises(NotImplementedError):
         component.add_label("A")
 

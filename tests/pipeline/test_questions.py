@@ -85,6 +85,19 @@ def test_attributes_reach_processes_that_are_spawned(doc):
     assert all(name in state for name in names)
 
 
+def test_attribute_of_another_kind_is_not_taken_for_ours(doc):
+    theirs = {"getter": len}, {"default": None}, {"method": len}
+    try:
+        for ways in theirs:
+            Doc.set_extension("answers", force=True, **ways)
+            with pytest.raises(ValueError, match=r"SE382.*doc._.answers"):
+                register_questions()
+    finally:
+        Doc.remove_extension("answers")
+        register_questions()
+    assert doc._.answers == []
+
+
 def test_nothing_set_is_nothing(doc):
     assert doc._.questions == doc._.answers == doc._.answer_candidates == []
     assert doc._.no_answer_scores == []

@@ -109,10 +109,9 @@ def _questions_of_mctest(file: Path) -> Iterator[_Question]:
     stories = [_columns(file, *line, _COLUMNS) for line in read_lines(file)]
     letters = [_columns(answers, *line, len(_LETTERS)) for line in read_lines(answers)]
     if len(stories) != len(letters):
+        one_each = f"of {len(stories)} lines, one per story of {file}"
         raise ValueError(
-            Errors.SE382(
-                file=answers, found=len(letters), stories=file, expected=len(stories)
-            )
+            Errors.SE376(place=answers, requirement=one_each, value=len(letters))
         )
     for (_, story), (line, row) in zip(stories, letters, strict=True):
         text = story[2].replace("\\newline", "\n").replace("\\tab", "\t")

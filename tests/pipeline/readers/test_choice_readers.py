@@ -48,7 +48,7 @@ def test_malformed_stories_and_answers_are_named(nlp, tmp_path):
     assert "few.tsv, line 1: 22 columns" in problem(drop=1)
     assert "few.ans, line 1: 3 columns" in problem(answers="A\tB\tC\n")
     assert "few.ans, line 1 must be one of A, B, C, D" in problem(answers="A\tB\t\tC\n")
-    assert "few.ans has 2 lines" in problem(answers="A\tB\tC\tD\n" * 2)
+    assert "few.ans must be of 1 lines" in problem(answers="A\tB\tC\tD\n" * 2)
     assert "SE381" in problem(answers=None, name="without")
 
 
