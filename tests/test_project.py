@@ -114,6 +114,10 @@ def test_what_a_script_names_is_declared(project, copy):
                 if word.endswith(".cfg"):
                     assert (copy / word).is_file() and word in declared
     used = "".join(line for c in project["commands"] for line in c["script"])
+    # The recipe of a bundled checkpoint stands in its config or on its card.
+    recipes = [*PROJECT.parent.glob("docs/checkpoints/*.md")]
+    recipes += PROJECT.parent.glob("configs/pretrain_*.cfg")
+    used += "".join(file.read_text("utf8") for file in recipes)
     for file in (copy / "scripts").glob("*.py"):
         assert f"scripts/{file.name}" in used
 
