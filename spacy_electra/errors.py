@@ -411,6 +411,14 @@ class Errors(_Message):
         "The saved {part} needs {total} weights, but of those saved {problems}. "
         "Fetch the pipeline again, or save it anew."
     )
+    SE344 = (
+        "What was saved of the model {name!r} is not of its structure: parts are "
+        "missing or left over. Fetch the pipeline again, or save it anew."
+    )
+    SE345 = (
+        "The saved {part} has no weights, but was saved with some. Fetch the pipeline "
+        "again, or save it anew."
+    )
     SE342 = (
         "{upstream!r} has not run on this Doc, but a component needs its states. "
         "Enable it, before the components that listen to it; in training, name it in "

@@ -275,3 +275,19 @@ def test_only_electra_itself_needs_spacy_transformers():
         ).strip()
         == "[]"
     )
+
+
+def test_nothing_happens_at_import():
+    # What a forked process must leave alone is said when there is something to fork.
+    assert run(
+        "import os\n"
+        "hooks = []\n"
+        "os.register_at_fork = lambda **given: hooks.extend(given.values())\n"
+        "import spacy_electra.layers.heads, spacy_electra.pipeline.rtd\n"
+        "from spacy_electra.layers.encoder import Encoder\n"
+        "def own():\n"
+        "    return sum('spacy_electra' in str(h.__module__) for h in hooks)\n"
+        "print(own())\n"
+        "Encoder(), Encoder()\n"
+        "print(own())"
+    ).split() == ["0", "3"]

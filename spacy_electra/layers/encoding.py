@@ -106,6 +106,7 @@ class WithEncoder(OwnClass[InT, OutT]):
         """
         shim = self.shim
         if shim.is_empty:
+            self.check_loaded()
             self.initialize()
         shim.move_to_default_device()
         return shim
@@ -117,6 +118,13 @@ class WithEncoder(OwnClass[InT, OutT]):
         ``load``.
         """
         raise NotImplementedError
+
+    def check_loaded(self) -> None:
+        """Refuse to read the source in place of weights that were saved."""
+        # The width is known, and saved, since there were weights.
+        lost = self.shim.is_empty and not self.shim.was_filled
+        if lost and self.has_dim("nO"):
+            raise ValueError(Errors.SE345(part=self.shim.part))
 
     def forget(self) -> None:
         """Give up the weights, so that those of the source are read again."""

@@ -148,6 +148,19 @@ class Head(OwnClass[Sequence[Text], Any]):
         outcome = self.kind.activation(torch.from_numpy(logits), self.config)
         return cast(NDArray[np.float32], outcome.numpy())
 
+    def check_loaded(self) -> None:
+        """Refuse to read the source in place of a head, or an encoder, of two."""
+        own = [self.shim, *cast(list[NetworkShim], self.encoder.shims)]
+        lost = [shim.part for shim in own if shim.is_empty]
+        if lost and len(lost) < len(own):
+            raise ValueError(Errors.SE345(part=lost[0]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What Thinc saves; a head whose encoder is there is read before."""
+        if self.encoder.shims and not self.encoder.shim.is_empty:
+            self.load()
+        return super().to_dict()
+
     def load(self) -> NetworkShim:
         """The shim, with weights: its own, or else those of the encoder's source."""
         shim = self.shim

@@ -94,6 +94,9 @@ class EncoderListener(WithEncoder[Sequence[Text], PieceStates]):
         """Read the source as a model; see ``WithEncoder``."""
         return self.holder.open(cls)
 
+    def check_loaded(self) -> None:
+        """Nothing: the weights are another's."""
+
     def forget(self) -> None:
         """Nothing: the weights are another's."""
 

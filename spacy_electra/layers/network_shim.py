@@ -48,6 +48,7 @@ class NetworkShim(PyTorchShim):
 
     Attributes:
         config: Of the network, once there is one.
+        was_filled: Whether it ever held a network.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class NetworkShim(PyTorchShim):
         self.part = part
         self.precision = precision
         self.config: ElectraConfig | None = None
+        self.was_filled = False
 
     @property
     def is_empty(self) -> bool:
@@ -83,6 +85,7 @@ class NetworkShim(PyTorchShim):
         """Hold a network, on the device that Thinc uses."""
         self._model = network.to(get_torch_default_device())
         self.config = config
+        self.was_filled = True
 
     def renew_id(self) -> None:
         """Be another shim to an optimizer, which begins anew with its weights."""

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+import srsly
 from spacy.tokens import Doc
 from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, Ints1d
+from thinc.util import convert_recursive, is_xp_array
 
 from ..errors import Errors
 from ..tokenization.alignment import Pieces
@@ -16,6 +18,10 @@ from ..tokenization.windows import Windows
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
+
+
+# What Thinc writes of every node of a model.
+_PARTS = ("nodes", "attrs", "params", "shims")
 
 
 class OwnClass(Model[InT, OutT]):
@@ -28,6 +34,43 @@ class OwnClass(Model[InT, OutT]):
         # Thinc's is a plain Model.
         copied.__class__ = type(self)
         return copied
+
+    def from_bytes(self, bytes_data: bytes) -> Any:
+        """Take what ``to_bytes`` gave.
+
+        Raises:
+            ValueError: If it is damaged, or of a model of another structure; if weights
+                are missing. The message names what is damaged.
+        """
+        try:
+            message = srsly.msgpack_loads(bytes_data)
+        except (ValueError, TypeError) as error:
+            raise ValueError(Errors.SE340(part=self.name, error=error)) from error
+        return self.from_dict(convert_recursive(is_xp_array, self.ops.asarray, message))
+
+    def from_dict(self, msg: dict[str, Any]) -> Any:
+        """As ``from_bytes``."""
+        nodes = list(self.walk())
+        parts = [msg.get(key) if isinstance(msg, dict) else None for key in _PARTS]
+        for part in parts:
+            if not isinstance(part, list) or len(part) != len(nodes):
+                raise ValueError(Errors.SE344(name=self.name))
+        for node, shims in zip(nodes, msg["shims"], strict=True):
+            # Thinc would load as many as there are.
+            if len(shims) != len(node.shims):
+                raise ValueError(Errors.SE344(name=self.name))
+        super().from_dict(msg)
+        for node in nodes:
+            if isinstance(node, OwnClass):
+                node.check_loaded()
+        return self
+
+    def check_loaded(self) -> None:
+        """Refuse what was loaded, if weights are missing.
+
+        Raises:
+            ValueError: If they are.
+        """
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from spacy.tokens import Token
 from spacy.training import Example
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "pipelines" / "0.1.0-5a1ce00"
+TEXT = "The chef cooked the meal. A nurse read the old book."
 # Where the shims of each pipeline lie: component, node, shim, and what it is called.
 PARTS = [
     ("rtd", "electra_rtd", 0, 0, "head"),
@@ -130,6 +131,62 @@ def test_layers_that_are_not_there_cost_nothing(damage, part):
         spacy.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "component", "node", "shim", "part"),
+    [part for part in PARTS if part[-1] != "generator"],
+)
+def test_a_part_that_is_empty_is_refused(damage, pipeline, component, part):
+    folder = damage(lambda message: srsly.msgpack_dumps({}))
+    if (pipeline, part) == ("rtd_on_electra", "head"):
+        # As it is saved before it has run: the encoder is another component's.
+        return
+    with pytest.raises(ValueError, match=rf"SE345\] The saved {part} has no weights"):
+        spacy.load(folder)(TEXT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model["shims"][0].clear(),
+        lambda model: model["shims"].pop(),
+        lambda model: model.pop("shims"),
+        lambda model: model["nodes"].append(model["nodes"][0]),
+        lambda model: model.update(params=None),
+    ],
+)
+def test_a_model_of_another_structure_is_refused(tmp_path, change):
+    folder = tmp_path / "rtd"
+    shutil.copytree(FOLDER / "rtd", folder)
+    file = folder / "electra_rtd" / "model"
+    model = srsly.msgpack_loads(file.read_bytes())
+    change(model)
+    file.write_bytes(srsly.msgpack_dumps(model))
+    with pytest.raises(ValueError, match=r"SE344\].*electra_rtd"):
+        spacy.load(folder)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 20_000])
+def test_a_model_that_is_cut_short_is_refused(tmp_path, size):
+    folder = tmp_path / "rtd"
+    shutil.copytree(FOLDER / "rtd", folder)
+    file = folder / "electra_rtd" / "model"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"SE34[04]\].*electra_rtd"):
+        spacy.load(folder)
+
+
+def test_what_is_saved_is_whole_or_empty(nlp):
+    component = nlp.add_pipe("electra_rtd")
+    empty = nlp.to_bytes()
+    component.model.encoder.load()
+    half = nlp.to_bytes()
+    assert not component.model.shim.is_empty
+    expected = [token._.rtd_score for token in nlp(TEXT)]
+    for data in (empty, half):
+        nlp.from_bytes(data)
+        assert [token._.rtd_score for token in nlp(TEXT)] == expected
+
+
 @pytest.mark.parametrize("data", [None, b"", b"{}", b"\x93\x01"])
 def test_tokenizer_that_is_none_is_refused(tmp_path, data):
     folder = tmp_path / "rtd"
@@ -153,9 +210,6 @@ def test_a_refused_pipeline_changes_nothing_that_is_loaded():
     with pytest.raises(ValueError, match="SE341"):
         model.shim.from_bytes(srsly.msgpack_dumps(message))
     assert model.shim.network is network
-
-
-TEXT = "The chef cooked the meal. A nurse read the old book."
 
 
 def raw(nlp, text=TEXT):
