@@ -137,6 +137,9 @@ class PieceStates:
             object.__setattr__(self, "cls", self.cls())
         return cast(Floats2d, self.cls)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "cls": self.cls_states}
+
     def gradient(
         self, states: Floats2d | None = None, cls_states: Floats2d | None = None
     ) -> PieceStates:
