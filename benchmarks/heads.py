@@ -72,28 +72,32 @@ def finished(work: Path, settings: Run, seed: int) -> Run | None:
 
 
 def score_rows(settings: Run, runs: list[Run]) -> list[list[str]]:
-    """A row per metric."""
+    """A row per metric, and one for the loss where both sides have the same."""
     task = TASKS[settings["task"]]
-    rows = []
-    for metric in task.metrics:
-        # A perplexity is no share.
-        scale = 1.0 if task.is_language_model else 100.0
-        values = {side: [run["scores"][side][metric] for run in runs] for side in SIDES}
-        differences = (
-            ours - theirs
-            for ours, theirs in zip(values[OURS], values[THEIRS], strict=True)
-        )
-        largest = max(differences, key=abs)
-        names = [settings["weights"], settings["task"], str(settings["steps"])]
-        cells = [cell(values[side], scale) for side in SIDES]
-        rows.append(
-            [
-                *(*names, metric, str(len(runs)), *cells),
-                f"{scale * largest:+.2f}",
-                overlap(values[OURS], values[THEIRS]),
-            ]
-        )
+    name = [settings["weights"], settings["task"], str(settings["steps"])]
+    # A perplexity is no share.
+    scale = 1.0 if task.is_language_model else 100.0
+    rows = [
+        [*name, metric, *cells([run["scores"] for run in runs], metric, scale, 1)]
+        for metric in task.metrics
+    ]
+    if task.same_loss:
+        losses = [
+            {side: {"loss": run["last_loss"][side]} for side in SIDES} for run in runs
+        ]
+        rows.append([*name, "last loss", *cells(losses, "loss", 1.0, 4)])
     return rows
+
+
+def cells(runs: list[Run], metric: str, scale: float, digits: int) -> list[str]:
+    """Number of seeds, both sides, the largest difference, and whether ranges meet."""
+    values = {side: [run[side][metric] for run in runs] for side in SIDES}
+    pairs = zip(values[OURS], values[THEIRS], strict=True)
+    largest = scale * max((ours - theirs for ours, theirs in pairs), key=abs)
+    sides = [cell(values[side], scale, digits) for side in SIDES]
+    difference = f"{largest:+.{digits + 1}f}"
+    meet = overlap(values[OURS], values[THEIRS])
+    return [str(len(runs)), *sides, difference, meet]
 
 
 def overlap(ours: list[float], theirs: list[float]) -> str:

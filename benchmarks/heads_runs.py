@@ -22,7 +22,7 @@ from thinc.api import Adam, fix_random_seed
 import spacy_electra.models
 from spacy_electra.tokenization import ElectraTokenizer
 
-LEARN_RATE = 3e-4
+LEARN_RATE = 5e-4
 WARMUP = 0.1
 THEIRS, OURS = "Transformers", "component"
 SIDES = (THEIRS, OURS)

@@ -67,6 +67,7 @@ class Task:
         score: Scores of annotated examples.
         is_language_model: Whether it starts from the generator beside a checkpoint;
             then its only score is a perplexity.
+        same_loss: Whether both sides compute the same loss of a batch.
     """
 
     loop: type[Loop]
@@ -82,6 +83,7 @@ class Task:
     labels: str | None = None
     score: Callable[[Any, Sequence[Example]], Scores] = scored_by_component
     is_language_model: bool = False
+    same_loss: bool = True
 
     def size(self, budget: str, weights: str) -> Size:
         """How large a run from some weights is."""
@@ -132,7 +134,7 @@ TASKS = {
         ("cats_micro_f", "cats_macro_f"),
         batch=16,
         window=128,
-        small=(Size(100, 500), Size(40, 300, 1)),
+        small=(Size(60, 300), Size(15, 100, 1)),
         full=(Size(1500, 4927), Size(800, 4927)),
         problem="single_label_classification",
         labels="texts",
@@ -144,7 +146,7 @@ TASKS = {
         ("cats_pearson", "cats_spearman"),
         batch=16,
         window=128,
-        small=(Size(100, 500), Size(40, 300, 1)),
+        small=(Size(60, 300), Size(15, 100, 1)),
         full=(Size(1500, 4927), Size(800, 4927)),
         problem="regression",
         labels="texts",
@@ -156,7 +158,7 @@ TASKS = {
         ("cats_macro_auc", "cats_micro_f"),
         batch=8,
         window=256,
-        small=(Size(40, 150), Size(10, 60, 1)),
+        small=(Size(20, 80), Size(5, 20, 1)),
         full=(Size(1000, 2000), Size(500, 2000)),
         problem="multi_label_classification",
         labels="texts",
@@ -168,7 +170,7 @@ TASKS = {
         ("ents_f",),
         batch=16,
         window=128,
-        small=(Size(100, 400), Size(40, 200, 1)),
+        small=(Size(60, 250), Size(15, 80, 1)),
         full=(Size(1500, 1287), Size(800, 1287)),
         labels="tokens",
     ),
@@ -179,7 +181,7 @@ TASKS = {
         ("f05", "auc"),
         batch=16,
         window=128,
-        small=(Size(100, 400), Size(40, 200, 1)),
+        small=(Size(60, 250), Size(15, 80, 1)),
         full=(Size(1000, 814), Size(500, 814)),
         settings={"annotates": "tokens"},
         labels="tokens",
@@ -192,9 +194,10 @@ TASKS = {
         ("rtd_f05", "rtd_auc"),
         batch=16,
         window=128,
-        small=(Size(100, 400), Size(40, 200, 1)),
+        small=(Size(60, 250), Size(15, 80, 1)),
         full=(Size(1000, 814), Size(500, 814)),
         settings={"objective": "supervised"},
+        same_loss=False,
     ),
     "squad1": Task(
         AnswerLoop,
@@ -203,9 +206,10 @@ TASKS = {
         ("qa_em", "qa_f1"),
         batch=6,
         window=256,
-        small=(Size(40, 120), Size(15, 60, 1)),
+        small=(Size(20, 60), Size(6, 20, 1)),
         full=(Size(3000, 1500), Size(1500, 1500)),
         settings={**ANSWERS, "no_answer_threshold": None},
+        same_loss=False,
     ),
     "squad2": Task(
         AnswerOrNoneLoop,
@@ -214,9 +218,10 @@ TASKS = {
         ("qa_em", "qa_f1", "qa_no_answer_acc"),
         batch=6,
         window=256,
-        small=(Size(40, 120), Size(15, 60, 1)),
+        small=(Size(20, 60), Size(6, 20, 1)),
         full=(Size(3000, 1500), Size(1500, 1500)),
         settings=ANSWERS,
+        same_loss=False,
     ),
     "mctest": Task(
         ChoiceLoop,
@@ -225,7 +230,7 @@ TASKS = {
         ("choice_acc",),
         batch=2,
         window=256,
-        small=(Size(25, 60), Size(6, 30, 1)),
+        small=(Size(12, 30), Size(3, 10, 1)),
         full=(Size(1500, 840), Size(700, 840)),
     ),
     "ewt_masked": Task(
@@ -235,10 +240,11 @@ TASKS = {
         ("pseudo_perplexity",),
         batch=8,
         window=128,
-        small=(Size(60, 40), Size(8, 15, 1)),
+        small=(Size(40, 20), Size(5, 6, 1)),
         full=(Size(2000, 500), Size(500, 200)),
         score=pseudo_perplexity,
         is_language_model=True,
+        same_loss=False,
     ),
     "ewt_causal": Task(
         CausalLoop,
@@ -247,7 +253,7 @@ TASKS = {
         ("causal_lm_perplexity",),
         batch=8,
         window=128,
-        small=(Size(60, 200), Size(8, 60, 1)),
+        small=(Size(40, 150), Size(5, 20, 1)),
         full=(Size(2000, 2077), Size(500, 2077)),
         is_language_model=True,
     ),

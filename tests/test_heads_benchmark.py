@@ -144,7 +144,8 @@ def test_both_sides_learn_and_are_scored(name, run):
 def test_all_tasks_are_tested():
     from heads_tasks import TASKS
 
-    assert sorted([*SAME_LOSS, *OTHER_LOSS]) == sorted(TASKS)
+    assert {name for name, task in TASKS.items() if task.same_loss} == set(SAME_LOSS)
+    assert set(TASKS) - set(SAME_LOSS) == set(OTHER_LOSS)
 
 
 def test_finished_runs_count_only_with_the_same_settings(tmp_path):
@@ -159,6 +160,19 @@ def test_finished_runs_count_only_with_the_same_settings(tmp_path):
     assert heads.finished(tmp_path, settings, 0) is not None
     assert heads.finished(tmp_path, settings, 1) is None
     assert heads.finished(tmp_path, {**settings, "steps": 7}, 0) is None
+
+
+def test_table_has_means_ranges_and_the_largest_difference():
+    import heads
+
+    runs = [
+        {"component": {"f": 0.5}, "Transformers": {"f": 0.4}},
+        {"component": {"f": 0.3}, "Transformers": {"f": 0.6}},
+    ]
+    assert heads.cells(runs, "f", 100.0, 1) == [
+        *("2", "50.0 (40.0–60.0)", "40.0 (30.0–50.0)", "-30.00", "yes")
+    ]
+    assert heads.overlap([0.1, 0.2], [0.3, 0.4]) == "no"
 
 
 def test_articles_of_train_and_test_are_disjoint():
