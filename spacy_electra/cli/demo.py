@@ -23,7 +23,7 @@ SENTENCES = ASSETS / "demo" / "sentences.jsonl"
 
 def demo(
     output: Path = typer.Option(Path("demo.html"), help="Where the page goes"),
-    source: str = typer.Option("en_tiny", help="Checkpoint of the encoder"),
+    source: str = typer.Option("en_small", help="Checkpoint of the encoder"),
     threshold: float = typer.Option(0.5, help="Score from which a word is marked"),
 ) -> None:
     """Mark the words that do not belong in ten sentences of Wikipedia.
