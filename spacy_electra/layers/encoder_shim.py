@@ -24,6 +24,9 @@ from .network_shim import NetworkShim, Run, Weights
 # 7, tune between 5e-5 and 3e-4).
 HIGHEST_LEARN_RATE = 3e-4
 
+# A schedule that is set to that rate may compute a hair more.
+_RUINOUS = HIGHEST_LEARN_RATE * 1.001
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -152,7 +155,7 @@ class EncoderShim(NetworkShim):
         # An optimizer writes through NumPy, which torch's versions do not see.
         self._inference = None
         rate = optimizer.learn_rate
-        if not (self.is_empty or self._has_warned) and rate > HIGHEST_LEARN_RATE:
+        if not (self.is_empty or self._has_warned) and rate > _RUINOUS:
             self._has_warned = True
             warnings.warn(
                 Warnings.SW310(rate=rate, highest=HIGHEST_LEARN_RATE), stacklevel=2
