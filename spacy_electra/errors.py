@@ -354,6 +354,11 @@ class Errors(_Message):
         "damaged, or its training failed; take an earlier one."
     )
 
+    SE217 = (
+        "{count} weights of {folder} are no floating point numbers but {kinds}: "
+        "{names}. Take the checkpoint as it was before it was quantized."
+    )
+
     # Layers: SE300 to SE349
     SE300 = (
         "The model has no weights yet. Call nlp.initialize(), or run the pipeline on "

@@ -283,6 +283,7 @@ class NetworkShim(PyTorchShim):
             "of another shape": [
                 name for name in both if found[name].shape != expected[name].shape
             ],
+            "no floats": [n for n in both if not found[n].is_floating_point()],
             "not finite": [
                 name for name in both if not bool(found[name].isfinite().all())
             ],

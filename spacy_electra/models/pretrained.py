@@ -142,11 +142,10 @@ class PretrainedModel(Surgery):
         found = {name: header[name] for name in expected if name in header}
         check_shapes(found, expected, folder)
         new = set(expected) - set(found) - set(cls.tied_names(config))
-        cls._check_encoder(new, expected, folder)
+        cls.check_encoder(new, expected, folder)
 
         tensors, _, _ = cls._arranged(read_tensors(folder), stored)
-        floats = {name: tensors[name].float() for name in found}
-        check_finite(floats, folder)
+        floats = checked_floats({name: tensors[name] for name in found}, folder)
         model = cls(config)
         model.load_state_dict(floats, strict=False)
         model.tie_weights()
@@ -213,10 +212,19 @@ class PretrainedModel(Surgery):
         return kind in _ALIKE and not cls.__name__.endswith(kind)
 
     @classmethod
-    def _check_encoder(
+    def check_encoder(
         cls, new: set[str], expected: Mapping[str, Tensor], folder: Path
     ) -> None:
-        """Refuse a checkpoint that lacks a weight of the encoder."""
+        """Refuse a checkpoint that lacks a weight of the encoder.
+
+        Args:
+            new: Names of weights that it lacks.
+            expected: All weights of the network, by name.
+            folder: Named in the message.
+
+        Raises:
+            ValueError: If one of them is the encoder's.
+        """
         start = "" if cls.hugging_face_names is None else names.PREFIX
         # An encoder becomes a decoder by training what lets it see another one.
         missing = {
@@ -292,23 +300,37 @@ def check_shapes(
             )
 
 
-def check_finite(tensors: Mapping[str, Tensor], folder: object) -> None:
-    """Refuse weights that hold NaN or infinity.
+def checked_floats(tensors: Mapping[str, Tensor], folder: object) -> dict[str, Tensor]:
+    """Weights of a checkpoint in fp32.
 
     Args:
-        tensors: Floats, by name.
-        folder: Where they come from; named in the message.
+        tensors: By name.
+        folder: Where they come from; named in messages.
 
     Raises:
-        ValueError: If there are any; the message counts them.
+        ValueError: If some are numbers of another kind, as quantized ones are, or hold
+            NaN or infinity; the message counts them.
     """
+    others = {n: t.dtype for n, t in tensors.items() if not t.is_floating_point()}
+    if others:
+        kinds = {str(dtype).removeprefix("torch.") for dtype in others.values()}
+        raise ValueError(
+            Errors.SE217(
+                folder=folder,
+                count=len(others),
+                names=listed(others),
+                kinds=", ".join(sorted(kinds)),
+            )
+        )
+    floats = {name: tensor.float() for name, tensor in tensors.items()}
     # A sum is finite only where all its terms are, and needs no memory.
     broken = [
         name
-        for name, tensor in tensors.items()
+        for name, tensor in floats.items()
         if not tensor.sum().isfinite() and not tensor.isfinite().all()
     ]
     if broken:
         raise ValueError(
             Errors.SE216(folder=folder, count=len(broken), names=listed(broken))
         )
+    return floats

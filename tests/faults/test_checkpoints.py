@@ -133,6 +133,13 @@ def test_weights_that_are_not_finite_are_refused(folder, tensors, value):
     assert "SE216" in message and "word_embeddings" in message
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool])
+def test_weights_that_are_no_floats_are_refused(folder, tensors, dtype):
+    save_file({n: (100 * t).to(dtype) for n, t in tensors.items()}, folder / WEIGHTS)
+    message = refusal(folder)
+    assert "SE217" in message and str(dtype).removeprefix("torch.") in message
+
+
 @pytest.mark.parametrize(
     "changes",
     [

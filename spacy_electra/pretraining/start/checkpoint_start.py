@@ -12,7 +12,7 @@ from torch import Tensor
 from ...checkpoints import read_tensors
 from ...errors import Errors, Warnings
 from ...models import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
-from ...models.pretrained import check_shapes
+from ...models.pretrained import check_shapes, checked_floats
 from ...source import resolve_source
 from ...tokenization.wordpiece import TOKENIZER, VOCAB, ElectraTokenizer
 from ..pairs import pair_folders
@@ -79,10 +79,11 @@ def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
         if name.endswith(POSITIONS):
             found[name] = tensor[: len(expected[name])]
     check_shapes(found, expected, folder)
+    network.check_encoder(set(expected) - set(found), expected, folder)
     for name in network.tied:
         # It is the table of words, which is there already.
         found.pop(name, None)
-    network.load_state_dict({k: v.float() for k, v in found.items()}, strict=False)
+    network.load_state_dict(checked_floats(found, folder), strict=False)
 
 
 def _check_shape(found: ElectraConfig, expected: ElectraConfig, folder: Path) -> None:

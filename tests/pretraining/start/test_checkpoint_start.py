@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, ElectraConfig
 from transformers import ElectraForMaskedLM as TheirGenerator
 from transformers import ElectraForPreTraining as TheirDiscriminator
@@ -188,3 +189,15 @@ def test_new_pieces_are_spelled_in_old_ones():
     rows = exchange_rows(table, sources)
     torch.testing.assert_close(rows[5], table[[5, 6]].mean(0))
     torch.testing.assert_close(rows[8], table.mean(0))
+
+
+def test_checkpoint_that_lacks_weights_of_the_encoder_is_refused(
+    settings_for, published
+):
+    source = published / "discriminator"
+    tensors = load_file(source / "model.safetensors")
+    gone = next(name for name in tensors if name.endswith("output.dense.bias"))
+    del tensors[gone]
+    save_file(tensors, source / "model.safetensors")
+    with pytest.raises(ValueError, match="SE208"):
+        Trainer(settings_for(model={"init_from": str(source)}), published / "run")
