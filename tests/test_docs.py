@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Pages whose blocks need nothing but this package and the folder that they run in.
-PAGES = ("docs/heads.md",)
+PAGES = (
+    "README.md",
+    "docs/checkpoints/en_small.md",
+    "docs/checkpoints/en_tiny.md",
+    "docs/electra.md",
+    "docs/heads.md",
+    "docs/pretraining.md",
+    "docs/rtd.md",
+    "docs/tokenizer.md",
+)
+# Pages each of whose sections says what it prints.
+TOLD = ("docs/heads.md",)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 
@@ -34,8 +45,10 @@ def cases():
     for page in PAGES:
         sections = sections_of(page)
         first = sections.pop("")
+        if not any(sections.values()):
+            sections = {"": []} if first else {}
         for title, blocks in sections.items():
-            if blocks:
+            if blocks or not title:
                 name = f"{page}, {title}"
                 yield pytest.param(page, [*first, *blocks], id=name)
 
@@ -77,7 +90,7 @@ def test_page_runs_and_prints_what_it_says(page, blocks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     compared = sum(run(block, line, page, namespace) for block, line in blocks)
-    assert compared, "nothing that this section prints is known beforehand"
+    assert compared or page not in TOLD, "nothing that this section prints is known"
 
 
 def test_a_wrong_comment_is_found():
