@@ -13,7 +13,7 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ..attributes import register
-from .files import Place, files_at, member, parse_json, read_lines
+from .files import Place, check_counts, files_at, member, parse_json, read_lines
 
 PAIR = "text_pair"
 
@@ -37,11 +37,7 @@ def CatsCorpus(path: Path, limit: int = 0) -> Callable[[Language], Iterator[Exam
     Raises:
         ValueError: If the limit is negative.
     """
-    if limit < 0:
-        requirement = "0 or a positive int"
-        raise ValueError(
-            Errors.SE003(name="limit", requirement=requirement, value=limit)
-        )
+    check_counts(limit=limit)
     register({PAIR: {"default": None}})
 
     def read(nlp: Language) -> Iterator[Example]:

@@ -13,7 +13,7 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ..choices import register_choices
-from .files import Place, files_at, items, member, parse_json, read_lines
+from .files import Place, check_counts, files_at, items, member, parse_json, read_lines
 
 _LETTERS = ("A", "B", "C", "D")
 # Id, properties and story, and of each of four questions its text and four answers.
@@ -80,11 +80,7 @@ def _corpus(
     questions_of: Callable[[Path], Iterable[_Question]],
     limit: int,
 ) -> Callable[[Language], Iterator[Example]]:
-    if limit < 0:
-        requirement = "0 or a positive int"
-        raise ValueError(
-            Errors.SE003(name="limit", requirement=requirement, value=limit)
-        )
+    check_counts(limit=limit)
     register_choices()
 
     def read(nlp: Language) -> Iterator[Example]:

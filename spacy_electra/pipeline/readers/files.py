@@ -52,6 +52,23 @@ class Place:
         return f"{self.file}: {self.path}" if self.path else str(self.file)
 
 
+def check_counts(**counts: int) -> None:
+    """Refuse a count that is negative; 0 stands for no limit.
+
+    Args:
+        counts: By the name of the setting.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for name, value in counts.items():
+        if value < 0:
+            requirement = "0 or a positive int"
+            raise ValueError(
+                Errors.SE003(name=name, requirement=requirement, value=value)
+            )
+
+
 def files_at(path: str | os.PathLike[str], ending: str) -> list[Path]:
     """A file, all files of a folder that end so, or those of a pattern, sorted.
 

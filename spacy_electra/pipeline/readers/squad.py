@@ -15,7 +15,15 @@ from spacy.util import registry
 
 from ...errors import Errors, Warnings
 from ..questions import Characters, register_questions, set_gold_answers
-from .files import Place, files_at, items, member, parse_json, read_text
+from .files import (
+    Place,
+    check_counts,
+    files_at,
+    items,
+    member,
+    parse_json,
+    read_text,
+)
 
 ON_NOT_FOUND = ("error", "skip")
 
@@ -57,12 +65,7 @@ def SQuADCorpus(
     Raises:
         ValueError: If an argument can't be; the message names it.
     """
-    for name, value in (("questions_per_doc", questions_per_doc), ("limit", limit)):
-        if value < 0:
-            requirement = "0 or a positive int"
-            raise ValueError(
-                Errors.SE003(name=name, requirement=requirement, value=value)
-            )
+    check_counts(questions_per_doc=questions_per_doc, limit=limit)
     if not_found not in ON_NOT_FOUND:
         choices = ", ".join(ON_NOT_FOUND)
         raise ValueError(

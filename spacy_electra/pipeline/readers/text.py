@@ -11,8 +11,8 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import registry
 
-from ...errors import Errors
 from ...pretraining.corpus.documents import read_documents
+from .files import check_counts
 
 
 @registry.readers("spacy-electra.TextCorpus.v1")
@@ -36,12 +36,7 @@ def TextCorpus(
     Raises:
         ValueError: If a number is negative.
     """
-    for name, value in (("max_length", max_length), ("limit", limit)):
-        if value < 0:
-            requirement = "0 or a positive int"
-            raise ValueError(
-                Errors.SE003(name=name, requirement=requirement, value=value)
-            )
+    check_counts(max_length=max_length, limit=limit)
 
     def read(nlp: Language) -> Iterator[Example]:
         documents: Iterable[str] = read_documents(path)
