@@ -130,6 +130,10 @@ class Warnings(_Message):
         "Each text is seen {epochs:.1f} times, more than training.most_repeats={most}. "
         "Much repeated text teaches little: take more of it or a smaller budget."
     )
+    SW405 = (
+        "{source!r} has no generator of the discriminator's shape beside it, so the "
+        "head that guesses words is new. model.generator_from begins with another."
+    )
 
 
 class Errors(_Message):

@@ -57,17 +57,21 @@ def build_objective(settings: PretrainingSettings, shards: Shards) -> Objective:
                 offsets=tuple(model.local_offsets),
                 layers=model.local_layers,
             )
+    head_is_new = True
     if model.init_from:
-        start_from(
+        head_is_new = not start_from(
             model.init_from,
-            None if alone else generator,
+            generator,
             discriminator,
             tokenizer,
             generator_source=model.generator_from,
+            one_encoder=alone,
         )
     if alone:
         masking = build_masking(chosen, tokenizer)
         if chosen.name == "errors":
+            if model.init_from and head_is_new:
+                _count_frequencies(generator, shards)
             return _error_detection(settings, shards, generator, discriminator, masking)
         return MaskedLanguageModeling(generator, discriminator, masking)
     counts = torch.from_numpy(shards.counts)
@@ -201,11 +205,6 @@ def _error_detection(
         settings.sampler.errors,
         settings.sampler.largest_error_share,
     )
-    if settings.model.init_from:
-        # A new head begins with what counting tells: how frequent each piece is.
-        counts = torch.from_numpy(shards.counts).float() + 1.0
-        with torch.no_grad():
-            generator.head.decoder.bias.copy_((counts / counts.sum()).log())
     return ErrorDetection(
         generator,
         discriminator,
@@ -215,3 +214,10 @@ def _error_detection(
         correction_weight=settings.objective.correction_weight,
         masked_sequences=settings.objective.masked_sequences,
     )
+
+
+def _count_frequencies(generator: ElectraForMaskedLM, shards: Shards) -> None:
+    """Begin a new head with what counting tells: how frequent each piece is."""
+    counts = torch.from_numpy(shards.counts).float() + 1.0
+    with torch.no_grad():
+        generator.head.decoder.bias.copy_((counts / counts.sum()).log())

@@ -33,11 +33,13 @@ _LONGEST_PIECE = 100
 
 def start_from(
     source: str,
-    generator: ElectraForMaskedLM | None,
+    generator: ElectraForMaskedLM,
     discriminator: ElectraForPreTraining,
     tokenizer: ElectraTokenizer,
     generator_source: str = "",
-) -> None:
+    *,
+    one_encoder: bool = False,
+) -> bool:
     """Fill networks from a checkpoint.
 
     What a checkpoint lacks stays as it is: the generator where there is none, the head
@@ -47,12 +49,17 @@ def start_from(
     Args:
         source: Folder, name of a bundled checkpoint or hub id of a discriminator, of a
             BERT, or the folder of a run.
-        generator: Changed in place; None where the objective has no generator of its
-            own shape.
+        generator: Changed in place.
         discriminator: Changed in place.
         tokenizer: The vocabulary of the run.
         generator_source: The same for the generator; by default what lies beside the
             discriminator.
+        one_encoder: Whether the run trains the discriminator's encoder under both
+            heads. A generator that was smaller than the discriminator has no head for
+            that one, and is left alone unless ``generator_source`` names it.
+
+    Returns:
+        Whether the generator was filled.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -60,14 +67,18 @@ def start_from(
     """
     folder, beside = pair_folders(resolve_source(source))
     _fill(discriminator, folder, tokenizer)
-    if generator is None:
-        return
     if generator_source:
         beside = pair_folders(resolve_source(generator_source))[0]
-    if beside is not None:
-        _fill(generator, beside, tokenizer)
-    else:
-        warnings.warn(Warnings.SW401(source=source), stacklevel=2)
+    elif one_encoder and beside is not None:
+        theirs = ElectraConfig.from_pretrained(beside)
+        if _other_shape(theirs, generator.config):
+            beside = None
+    if beside is None:
+        message = Warnings.SW405 if one_encoder else Warnings.SW401
+        warnings.warn(message(source=source), stacklevel=2)
+        return False
+    _fill(generator, beside, tokenizer)
+    return True
 
 
 def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
@@ -87,12 +98,17 @@ def _fill(network: Network, folder: Path, tokenizer: ElectraTokenizer) -> None:
 
 
 def _check_shape(found: ElectraConfig, expected: ElectraConfig, folder: Path) -> None:
-    for name in _SHAPE:
+    if name := _other_shape(found, expected):
         theirs, ours = getattr(found, name), getattr(expected, name)
-        if theirs != ours:
-            raise ValueError(
-                Errors.SE422(folder=folder, name=name, found=theirs, expected=ours)
-            )
+        raise ValueError(
+            Errors.SE422(folder=folder, name=name, found=theirs, expected=ours)
+        )
+
+
+def _other_shape(found: ElectraConfig, expected: ElectraConfig) -> str:
+    """The first size that differs, or ""."""
+    differing = (n for n in _SHAPE if getattr(found, n) != getattr(expected, n))
+    return next(differing, "")
 
 
 def _exchange_vocabulary(

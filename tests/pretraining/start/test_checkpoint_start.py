@@ -89,7 +89,8 @@ def test_encoder_alone(settings_for, published):
     settings = settings_for(
         objective={"name": "mlm"}, model={"init_from": str(published)}
     )
-    ours = Trainer(settings, published / "run").objective.generator.electra
+    with pytest.warns(UserWarning, match="SW405"):
+        ours = Trainer(settings, published / "run").objective.generator.electra
     theirs = TheirDiscriminator.from_pretrained(published / "discriminator").electra
     torch.testing.assert_close(
         ours.encoder.layers[1].feed_forward.down.weight,
@@ -108,6 +109,22 @@ def test_a_run_of_ours(settings_for, tmp_path):
         first.objective.parameters(), second.objective.parameters(), strict=True
     ):
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("objective", ["errors", "mlm"])
+@pytest.mark.filterwarnings("ignore:.*SW402")
+def test_a_run_of_one_encoder_goes_on_with_both_heads(
+    settings_for, tmp_path, shards, objective
+):
+    own = {"objective": {"name": objective}, "sampler": {"errors": {"word": 1.0}}}
+    first = Trainer(settings_for(training={"max_steps": 2}, **own), tmp_path / "a")
+    first.train()
+    settings = settings_for(model={"init_from": str(tmp_path / "a")}, **own)
+    second = Trainer(settings, tmp_path / "b")
+    assert second.objective.generator.electra is second.objective.discriminator.electra
+    expected = first.objective.state_dict()
+    for name, tensor in second.objective.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_bert_of_the_same_shape(settings_for, tmp_path, shards):
