@@ -740,3 +740,50 @@ class Errors(_Message):
         "is no {name}. Copy both together, or write the checkpoint anew with "
         "`python -m spacy electra export`."
     )
+    SE530 = (
+        "{words:,} words of clean text are too few for {rate:g} false marks in 1,000 "
+        "words: a detector of that rate would often mark none of them. Give at least "
+        "{needed:,} words (with so many, 95 % of such texts have a mark), or a higher "
+        "rate."
+    )
+    SE531 = (
+        "false_marks_per_1000 = {rate:g}, but the {words:,} words of {domain!r} tell "
+        "thresholds for rates from {lowest:g} to {highest:g} alone. Choose a rate "
+        "between them, or run `python -m spacy electra calibrate` on {needed:,} words "
+        "or more."
+    )
+    SE532 = "There is not a word in {text}. Give clean text of the kind to be marked."
+    SE533 = (
+        "There is no table of calibration at {path}. `python -m spacy electra "
+        "calibrate TEXT SOURCE` writes one, from clean text of one's own."
+    )
+    SE534 = (
+        "{file} is no table of calibration: {problem}. `python -m spacy electra "
+        "calibrate TEXT SOURCE` writes a new one."
+    )
+    SE535 = (
+        "Of {words:,} words that have a score, {wrong:,} are wrong. To fit "
+        "probabilities takes text with wrong and right words: mark the wrong ones as "
+        "spans of the gold Docs."
+    )
+    SE536 = (
+        "Words with higher scores are not wrong more often here (slope {slope:.3g}), "
+        "so no temperature makes probabilities of them. Check the gold spans, or train "
+        "the component."
+    )
+    SE537 = (
+        "{setting} needs a table of calibration, and {name!r} has none: there is no "
+        "calibration.json beside the weights of {source!r}. Run `python -m spacy "
+        "electra calibrate TEXT SOURCE` on clean text of your own, or use `threshold`."
+    )
+    SE538 = (
+        "{setting} needs a table of calibration, and that of {name!r} was measured "
+        "with other weights: they were trained since, or the file comes from another "
+        "checkpoint. Train with false_marks_per_1000 = null and calibrated = false, "
+        "and run `python -m spacy electra calibrate TEXT SOURCE` afterwards."
+    )
+    SE539 = (
+        "calibrated = true, but nobody fitted probabilities to the scores of {name!r}. "
+        "Run `python -m spacy electra calibrate TEXT SOURCE --gold FILE.spacy`, with "
+        "gold spans of wrong words."
+    )

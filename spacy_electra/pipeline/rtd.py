@@ -22,7 +22,7 @@ from ..layers.head import Head
 from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
 from ..tokenization.alignment import token_starts
-from .component import HeadComponent
+from .calibrated import CalibratedComponent
 from .losses import binary_cross_entropy
 from .rtd_objectives import RTDObjective, SupervisedRTD
 from .rtd_pretraining import PretrainRTD, RTDPretraining
@@ -43,6 +43,10 @@ EXAMPLES_TO_SEE = 2_000
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "false_marks_per_1000": None,
+        "calibration": None,
+        "domain": None,
+        "calibrated": False,
         "spans_key": "rtd",
         "label": "REPLACED",
         "score_attribute": "rtd_score",
@@ -68,6 +72,10 @@ def make_electra_rtd(
     name: str,
     model: Head,
     threshold: float,
+    false_marks_per_1000: float | None,
+    calibration: str | None,
+    domain: str | None,
+    calibrated: bool,
     spans_key: str,
     label: str,
     score_attribute: str,
@@ -83,6 +91,10 @@ def make_electra_rtd(
         model,
         name,
         threshold=threshold,
+        false_marks_per_1000=false_marks_per_1000,
+        calibration=calibration,
+        domain=domain,
+        calibrated=calibrated,
         spans_key=spans_key,
         label=label,
         score_attribute=score_attribute,
@@ -94,7 +106,7 @@ def make_electra_rtd(
     )
 
 
-class ElectraRTD(HeadComponent):
+class ElectraRTD(CalibratedComponent):
     """Replaced-token detection as a pipeline component.
 
     Sets on each token the probability that it was replaced, and whether that reaches
@@ -107,6 +119,11 @@ class ElectraRTD(HeadComponent):
         model: From Docs to one logit a token, as ``spacy-electra.RTD.v1`` makes it.
         name: Of the component.
         threshold: Probability from which a word is marked.
+        false_marks_per_1000: In its place, the wished rate of false marks in 1,000
+            words of clean text; the table of calibration has the threshold for it.
+        calibration: File of that table; None takes the one beside the weights.
+        domain: Of the table's domains, the one that counts; None for its default.
+        calibrated: Whether scores are calibrated, by the table.
         spans_key: Where the marked words go in ``doc.spans``; where gold labels are
             found in training.
         label: Label of those spans.
@@ -131,6 +148,10 @@ class ElectraRTD(HeadComponent):
         name: str = "electra_rtd",
         *,
         threshold: float = 0.5,
+        false_marks_per_1000: float | None = None,
+        calibration: str | None = None,
+        domain: str | None = None,
+        calibrated: bool = False,
         spans_key: str = "rtd",
         label: str = "REPLACED",
         score_attribute: str = "rtd_score",
@@ -169,7 +190,9 @@ class ElectraRTD(HeadComponent):
             objective=objective,
             positive_weight=positive_weight,
         )
-        self.threshold = threshold
+        self.set_calibration(
+            threshold, false_marks_per_1000, calibration, domain, calibrated
+        )
         # Of the objective "pretrain", once it has begun.
         self.pretraining: RTDPretraining | None = None
         # A string of its own, so that nlp.memory_zone() does not free it.
@@ -186,20 +209,6 @@ class ElectraRTD(HeadComponent):
             _, method, getter, _ = Token.get_extension(attribute)
             if method is not None or getter is not None:
                 raise ValueError(Errors.SE354(name=attribute, key=key))
-
-    @property
-    def threshold(self) -> float:
-        """Probability from which a word is marked; may be changed at any time."""
-        return float(self.cfg["threshold"])
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            requirement = "a probability, 0 to 1"
-            raise ValueError(
-                Errors.SE003(name="threshold", requirement=requirement, value=value)
-            )
-        self.cfg["threshold"] = value
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -237,15 +246,19 @@ class ElectraRTD(HeadComponent):
 
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        logits = (torch.from_numpy(part) for part in super().predict(docs))
-        return [part.double().sigmoid().numpy() for part in logits]
+        scale = self.scale
+        logits = (torch.from_numpy(part).double() for part in super().predict(docs))
+        return [
+            (part / scale.temperature + scale.bias).sigmoid().numpy() for part in logits
+        ]
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]
     ) -> None:
         """Set what ``predict`` found."""
+        threshold = self.mark_threshold
         for doc, probabilities in zip(docs, scores, strict=True):
-            marked = probabilities >= self.threshold
+            marked = probabilities >= threshold
             self._set_attributes(doc, probabilities, marked)
             label = self.cfg["label"]
             places = np.flatnonzero(marked)
@@ -317,7 +330,7 @@ class ElectraRTD(HeadComponent):
                 return scores
         own = {
             "spans_key": key,
-            "threshold": self.threshold,
+            "threshold": self.mark_threshold,
             "score_of": self.scores_of,
         }
         return super().score(examples, **{**kwargs, **own})
