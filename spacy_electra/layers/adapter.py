@@ -6,6 +6,7 @@ from ..errors import Errors
 
 try:
     from spacy_transformers.annotation_setters import null_annotation_setter
+    from spacy_transformers.architectures import transformer_listener_tok2vec_v1
     from spacy_transformers.data_classes import (
         FullTransformerBatch,
         ModelOutput,
@@ -33,5 +34,6 @@ __all__ = [
     "install_extensions",
     "null_annotation_setter",
     "split_trf_batch",
+    "transformer_listener_tok2vec_v1",
     "trfs2arrays",
 ]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from spacy.tokens import Doc
 from spacy.util import registry
-from thinc.api import Model, chain
+from thinc.api import Model, chain, reduce_mean
 from thinc.types import Floats2d, Ints1d, Ragged
 
 from .types import PieceStates
@@ -20,7 +20,7 @@ Tok2VecModel = Model[list[Doc], list[Floats2d]]
 @registry.architectures("spacy-electra.Tok2Vec.v1")
 def Tok2Vec(
     encoder: Model[list[Doc], PieceStates],
-    pooling: Model[Ragged, Floats2d],
+    pooling: Model[Ragged, Floats2d] | None = None,
     grad_factor: float = 1.0,
 ) -> Tok2VecModel:
     """The ``tok2vec`` of any spaCy component.
@@ -28,14 +28,15 @@ def Tok2Vec(
     Args:
         encoder: ``spacy-electra.Encoder.v1`` for weights of the component's own, or
             ``spacy-electra.EncoderListener.v1`` for those of an ``electra`` component.
-        pooling: From the states of the pieces of each token to one vector, usually
-            ``reduce_mean.v1``.
+        pooling: From the states of the pieces of each token to one vector; by default
+            their mean.
         grad_factor: What gradients are multiplied by on their way to the encoder; 0
             leaves it as it is.
 
     Returns:
         A model from Docs to one vector a token, float32 [tokens, H] a Doc.
     """
+    pooling = reduce_mean() if pooling is None else pooling
     return chain(encoder, pool_pieces(pooling, grad_factor))
 
 

@@ -38,6 +38,26 @@ def test_a_name_is_all_it_takes():
     assert doc._.trf_data.tensors[0].shape[:2] == (1, len(align_one(nlp, doc)) + 2)
 
 
+@pytest.mark.parametrize("short", ["transformer", "encoder"])
+def test_listeners_pool_by_the_mean_unless_told_otherwise(short):
+    architectures = {
+        "transformer": {"@architectures": "spacy-electra.TransformerListener.v1"},
+        "encoder": {
+            "@architectures": "spacy-electra.Tok2Vec.v1",
+            "encoder": {"@architectures": "spacy-electra.EncoderListener.v1"},
+        },
+    }
+    vectors = []
+    for listener in (architectures[short], LISTENERS[short]):
+        nlp = electra()
+        nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}})
+        learned = examples(nlp)
+        nlp.initialize(learned.copy)
+        docs = list(nlp.get_pipe("electra").pipe([nlp.make_doc(TEXTS[0])]))
+        vectors.append(nlp.get_pipe("tagger").model.get_ref("tok2vec").predict(docs))
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
 def align_one(nlp, doc):
     tokenizer = nlp.get_pipe("electra").model.tokenizer
     return align([doc], tokenizer)[0]
