@@ -787,3 +787,22 @@ class Errors(_Message):
         "Run `python -m spacy electra calibrate TEXT SOURCE --gold FILE.spacy`, with "
         "gold spans of wrong words."
     )
+    SE540 = (
+        "{source} should have one component electra_rtd, and has: {found}. Give a "
+        "pipeline with one, or a checkpoint."
+    )
+    SE541 = (
+        "No Doc of {file} has spans {key!r}. Mark wrong words as `doc.spans[{key!r}]` "
+        "of the gold Docs; Docs without errors get an empty list."
+    )
+    SE542 = (
+        "There is no file {path}, and it looks like the name of one. Check the path; a "
+        "text of its own has blanks between its words."
+    )
+    SE543 = (
+        "A page has no option {name!r}. Choose one of: {choices}; pieces and threshold "
+        "come from `nlp`."
+    )
+    SE544 = (
+        "Only Docs and Spans can be shown, not {kind}. Give what `nlp(text)` returns."
+    )

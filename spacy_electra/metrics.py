@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +81,64 @@ def f_score(precision: float, recall: float, beta: float) -> float:
     weight = beta * beta
     below = weight * precision + recall
     return (1 + weight) * precision * recall / below if below else 0.0
+
+
+def proportion_interval(
+    hits: int, number: int, deviations: float = 1.96
+) -> tuple[float, float]:
+    """Bounds of a proportion that a count lets one expect (Wilson, 1927).
+
+    Args:
+        hits: How many of them.
+        number: How many there were.
+        deviations: Standard deviations; 1.96 for 95 %.
+    """
+    if not number:
+        return 0.0, 1.0
+    share, extra = hits / number, deviations**2 / number
+    middle = share + extra / 2
+    spread = deviations * math.sqrt(share * (1 - share) / number + extra / 4 / number)
+    return (middle - spread) / (1 + extra), (middle + spread) / (1 + extra)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far probabilities are from what happens, bin by bin.
+
+    Args:
+        counts: Of each bin, int64 [B].
+        predicted: Mean probability of each, float64 [B]; nan of an empty one.
+        observed: Share of positives of each, float64 [B]; nan of an empty one.
+    """
+
+    counts: NDArray[np.int64]
+    predicted: NDArray[np.float64]
+    observed: NDArray[np.float64]
+
+    @property
+    def expected_error(self) -> float:
+        """Expected calibration error (Guo et al., 2017): mean distance, by count."""
+        used = self.counts > 0
+        gaps = np.abs(self.predicted - self.observed)[used]
+        return float((gaps * self.counts[used]).sum() / max(self.counts.sum(), 1))
+
+
+def reliability(
+    probabilities: NDArray[np.floating], labels: NDArray[np.bool_], bins: int = 15
+) -> Reliability:
+    """Compare probabilities with what happens, in bins of equal width.
+
+    Args:
+        probabilities: float [N], 0 to 1.
+        labels: bool [N].
+        bins: How many.
+    """
+    places = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        predicted, observed = (
+            np.bincount(places, weights=values.astype(np.float64), minlength=bins)
+            / counts
+            for values in (probabilities, labels)
+        )
+    return Reliability(counts, predicted, observed)

@@ -7,6 +7,7 @@ import pytest
 import spacy
 import torch
 
+from spacy_electra.pipeline.calibrating import fingerprint
 from spacy_electra.pretraining.pairs import GENERATOR, open_pair
 from spacy_electra.source import ASSETS, bundled_checkpoints, resolve_source
 
@@ -78,3 +79,18 @@ def test_en_small_guesses_what_a_sentence_needs():
     (place,) = (ids[0] == tokenizer.mask_token_id).nonzero().tolist()
     best = logits[place[0]].topk(10).indices.tolist()
     assert "paris" in tokenizer.convert_ids_to_tokens(best)
+
+
+@pytest.mark.parametrize("name", bundled_checkpoints())
+def test_a_bundled_checkpoint_has_the_table_of_its_own_weights(name):
+    component = detector(name).get_pipe("electra_rtd")
+    assert component.calibration.weights == fingerprint(component.model), (
+        "measure the new weights with benchmarks/calibration.py"
+    )
+    assert component.calibration.default == "all"
+    domains = {"encyclopedia", "web", "stories", "reviews", "questions", "all"}
+    assert set(component.calibration.domains) == domains
+    component.false_marks_per_1000 = 2
+    assert component.mark_threshold > component.threshold_for(20) > 0
+    component.calibrated = True
+    assert 0 < component.mark_threshold < 1

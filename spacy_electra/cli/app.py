@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .calibrate import calibrate
 from .curves import curves
 from .demo import demo
 from .evaluate import evaluate
@@ -13,6 +14,7 @@ from .failing import plain_errors
 from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
+from .show import show
 from .vocab import vocab
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app.command("prepare")(plain_errors(prepare))
 app.command("evaluate")(plain_errors(evaluate))
 app.command("probe")(plain_errors(probe))
 app.command("curves")(plain_errors(curves))
+app.command("show")(plain_errors(show))
+app.command("calibrate")(plain_errors(calibrate))
 app.command("export")(plain_errors(export))
 # The config's settings are options too, and typer does not know them.
 app.command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import spacy
 import srsly
 import typer
 from rich.console import Console
@@ -15,50 +14,66 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from ..files import whole_file
-from ..pipeline.heat import FAINTEST, heat_colour, render_heat
+from ..pipeline.heat import FAINTEST, heat_colour
+from ..pipeline.page import options_from, render_page
 from ..source import ASSETS
+from .opening import open_detector
+from .show import texts_of
 
 SENTENCES = ASSETS / "demo" / "sentences.jsonl"
 
 
 def demo(
+    text: str = typer.Argument(
+        "", help="A text or file of your own, in place of the ten sentences"
+    ),
     output: Path = typer.Option(Path("demo.html"), help="Where the page goes"),
-    source: str = typer.Option("en_small", help="Checkpoint of the encoder"),
+    source: str = typer.Option("en_small", help="Checkpoint, or a saved pipeline"),
     threshold: float = typer.Option(0.5, help="Score from which a word is marked"),
 ) -> None:
     """Mark the words that do not belong in ten sentences of Wikipedia.
 
     In seven of them another word stands in the place of one.
     """
-    nlp = spacy.blank("en")
-    encoder = {"source": source}
-    config = {"threshold": threshold, "model": {"encoder": encoder}}
-    nlp.add_pipe("electra_rtd", config=config)
-    rows = list(srsly.read_jsonl(SENTENCES))
+    nlp, component = open_detector(source)
+    component.threshold = threshold
+    rows = _own(text) if text else list(srsly.read_jsonl(SENTENCES))
     docs = list(nlp.pipe(row["text"] for row in rows))
     Console().print(_table(docs, rows))
-    titles = [
-        f"Replaced: {_what_was_replaced(row, doc)}"
-        for row, doc in zip(rows, docs, strict=True)
-    ]
+    options: dict[str, Any] = {}
+    if not text:
+        summary = _summary(docs, rows)
+        planted = [{s["start"]: s["original"] for s in row["replaced"]} for row in rows]
+        options = {"title": "Seven words were replaced", "note": summary}
+        options["planted"] = planted
+        print(summary)
+    page = render_page(docs, options_from(nlp, **options))
     with whole_file(output) as partial:
-        partial.write_text(render_heat(docs, titles=titles), encoding="utf8")
-    print(_summary(docs, rows))
+        partial.write_text(page, encoding="utf8")
     msg.good(f"The same as a page: {output.resolve()}")
+
+
+def _own(text: str) -> list[dict[str, Any]]:
+    return [{"text": document} for document in texts_of(text)[0]]
 
 
 def _table(docs: list[Doc], rows: list[dict[str, Any]]) -> Table:
     table = Table(title="electra_rtd: the redder, the less a word belongs", expand=True)
     table.add_column("Sentence", ratio=3)
     table.add_column("Marked", ratio=1)
-    table.add_column("Replaced", ratio=1)
+    is_planted = any("replaced" in row for row in rows)
+    if is_planted:
+        table.add_column("Replaced", ratio=1)
     for doc, row in zip(docs, rows, strict=True):
         marked = Text("\n").join(
             _coloured(f"{token.text} {token._.rtd_score:.2f}", token._.rtd_score)
             for token in doc
             if token._.is_replaced
         )
-        table.add_row(_heat(doc), marked, _what_was_replaced(row, doc))
+        cells = [_heat(doc), marked]
+        if is_planted:
+            cells.append(Text(_what_was_replaced(row, doc)))
+        table.add_row(*cells)
     return table
 
 

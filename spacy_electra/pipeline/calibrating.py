@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +34,6 @@ _DECIMALS = 6
 # point of chi-squared with one degree of freedom, the likelihood-ratio test.
 _WORTH_A_BIAS = 3.84
 _STEPS, _ENOUGH = 100, 1e-10
-_TOKENS_A_BATCH = 8192
-
-Predict = Callable[[Sequence[Doc]], Sequence[NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class CleanScores:
             ValueError: If there are too few words for the rate.
         """
         check_rate(rate)
-        if self.words < fewest_words(rate):
+        if not self.shows(rate):
             raise ValueError(
                 Errors.SE530(words=self.words, rate=rate, needed=fewest_words(rate))
             )
@@ -77,6 +74,10 @@ class CleanScores:
         steps += bool(steps / 10**_DECIMALS <= bounds[1])
         return round(steps / 10**_DECIMALS, _DECIMALS)
 
+    def shows(self, rate: float) -> bool:
+        """Whether there are enough words to tell a rate."""
+        return self.words >= fewest_words(rate)
+
     def marks(self, threshold: float) -> int:
         """How many tokens a threshold marks."""
         return int((self.scores >= threshold).sum())
@@ -85,14 +86,18 @@ class CleanScores:
         """False marks per 1,000 words."""
         return 1000 * self.marks(threshold) / max(self.words, 1)
 
+    def check_words(self, text: str) -> None:
+        """Refuse a text without words, which is called ``text`` then."""
+        if not self.words:
+            raise ValueError(Errors.SE532(text=text))
+
     def domain(self, text: str) -> Domain:
         """What goes into the table.
 
         Raises:
             ValueError: If there are no words, or too few for any rate.
         """
-        if not self.words:
-            raise ValueError(Errors.SE532(text=text))
+        self.check_words(text)
         lowest = min(lowest_rate(self.words), HIGHEST_RATE)
         rates = [lowest, *(r for r in _RATES if lowest < r <= HIGHEST_RATE)]
         pairs = tuple((rate, min(self.threshold(rate), 1.0)) for rate in rates)
@@ -104,33 +109,32 @@ def is_word(token: Token) -> bool:
     return any(character.isalnum() for character in token.text)
 
 
-def score_clean(
-    docs: Iterable[Doc], predict: Predict, most_words: int | None = None
+def clean_scores(
+    docs: Iterable[Doc],
+    scores_of: Callable[[Doc], NDArray[np.float64]],
+    most_words: int | None = None,
 ) -> CleanScores:
-    """Score clean text.
+    """The scores of clean text that went through a pipeline.
 
     Args:
         docs: Any number.
-        predict: From Docs to the uncalibrated scores of each one's tokens.
+        scores_of: The uncalibrated scores of a Doc's tokens.
         most_words: Stop after so many; None for all.
     """
     parts, words = [np.zeros(0)], 0
-    batch: list[Doc] = []
     for doc in docs:
-        batch.append(doc)
+        parts.append(scores_of(doc))
         words += sum(map(is_word, doc))
-        is_enough = most_words is not None and words >= most_words
-        if is_enough or sum(map(len, batch)) >= _TOKENS_A_BATCH:
-            parts += predict(batch)
-            batch = []
-        if is_enough:
+        if most_words is not None and words >= most_words:
             break
-    parts += predict(batch) if batch else []
     return CleanScores(np.concatenate(parts), words)
 
 
 def fit_scale(
-    scores: NDArray[np.float64], labels: NDArray[np.bool_], text: str = ""
+    scores: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    text: str = "",
+    with_bias: bool = True,
 ) -> Scale:
     """The temperature, and the bias if it is worth it, of scores of text with errors.
 
@@ -141,6 +145,7 @@ def fit_scale(
         scores: Uncalibrated, float64 [N].
         labels: Which words are wrong, bool [N].
         text: What the text is.
+        with_bias: Whether a bias is tried at all.
 
     Raises:
         ValueError: If no word is wrong or all are, or if scores do not rise with the
@@ -154,7 +159,7 @@ def fit_scale(
     both = _newton(np.stack([values, np.ones_like(values)], axis=1), truth)
     gain = _log_likelihood(values * both[0] + both[1], truth)
     gain -= _log_likelihood(values * plain[0], truth)
-    slope, bias = both if 2 * gain > _WORTH_A_BIAS else (plain[0], 0.0)
+    slope, bias = both if with_bias and 2 * gain > _WORTH_A_BIAS else (plain[0], 0.0)
     if not slope > 0:
         raise ValueError(Errors.SE536(slope=float(slope)))
     return Scale(

@@ -119,6 +119,10 @@ class Calibration:
         """A table that has this domain, too, as its default."""
         return replace(self, default=name, domains={**self.domains, name: domain})
 
+    def with_scores(self, scale: Scale) -> Calibration:
+        """A table with another scale."""
+        return replace(self, scores=scale)
+
 
 def check_rate(rate: Any, name: str = "false_marks_per_1000") -> float:
     """A rate of false marks per 1,000 words.

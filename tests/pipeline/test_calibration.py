@@ -12,9 +12,9 @@ from spacy.training import Example
 
 from spacy_electra.pipeline.calibrating import (
     CleanScores,
+    clean_scores,
     fingerprint,
     fit_scale,
-    score_clean,
 )
 from spacy_electra.pipeline.calibration import (
     Calibration,
@@ -111,7 +111,7 @@ def test_too_few_words_for_a_rate_say_how_many_it_takes():
 
 def test_text_without_words_is_an_error(nlp):
     docs = [nlp.make_doc("... !! --")]
-    scores = score_clean(docs, lambda docs: [np.full(len(doc), 0.1) for doc in docs])
+    scores = clean_scores(docs, lambda doc: np.full(len(doc), 0.1))
     assert scores.words == 0
     with pytest.raises(ValueError, match=r"SE532.*a line of dots"):
         scores.domain("a line of dots")
@@ -128,17 +128,12 @@ def test_a_component_refuses_such_a_rate(nlp):
         nlp.add_pipe("electra_rtd", config={"false_marks_per_1000": 0.0})
 
 
-def test_scoring_stops_when_there_are_enough_words(nlp):
-    seen = []
-
-    def predict(docs):
-        seen.extend(docs)
-        return [np.zeros(len(doc)) for doc in docs]
-
-    docs = [nlp.make_doc("one two three, four.") for _ in range(100)]
-    scores = score_clean(docs, predict, most_words=41)
+def test_reading_stops_when_there_are_enough_words(nlp):
+    docs = (nlp.make_doc("one two three, four.") for _ in range(100))
+    scores = clean_scores(docs, lambda doc: np.zeros(len(doc)), most_words=41)
     assert scores.words == 44
-    assert len(seen) == 11 and len(scores.scores) == 66
+    assert len(scores.scores) == 66
+    assert len(list(docs)) == 100 - 11
 
 
 def test_the_scale_is_that_of_a_logistic_regression():
@@ -307,6 +302,15 @@ def test_a_table_is_read_from_a_file_of_ones_own(component, tmp_path):
     lacking = spacy.blank("en").add_pipe("electra_rtd", config=config)
     with pytest.raises(FileNotFoundError, match=r"SE533.*nothing.json"):
         lacking.mark_threshold  # noqa: B018
+
+
+def test_the_bundled_table_is_there_without_being_asked_for(nlp, tmp_path):
+    nlp.add_pipe("electra_rtd", config={"false_marks_per_1000": 2.0, "domain": "web"})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved").get_pipe("electra_rtd")
+    assert "web" in loaded.calibration.domains
+    assert loaded.mark_threshold == nlp.get_pipe("electra_rtd").mark_threshold
 
 
 def test_without_a_table_a_rate_is_an_error(component, nlp):

@@ -1,0 +1,65 @@
+"""Pipelines that mark words, from whatever a command is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import spacy
+from spacy.language import Language
+
+from ..errors import Errors
+from ..pipeline.rtd import ElectraRTD
+
+_CONFIG, _FACTORY = "config.cfg", "electra_rtd"
+
+
+def is_pipeline(source: str) -> bool:
+    """Whether a source is a saved or installed pipeline, and no checkpoint."""
+    return (Path(source) / _CONFIG).is_file() or spacy.util.is_package(source)
+
+
+def open_detector(
+    source: str, lang: str = "en", **config: Any
+) -> tuple[Language, ElectraRTD]:
+    """A pipeline that ends with ``electra_rtd``, and that component.
+
+    Args:
+        source: A saved pipeline, or what an encoder takes: a folder of a checkpoint, a
+            bundled name, a hub id.
+        lang: Of a new pipeline.
+        config: Settings of a new component.
+
+    Raises:
+        ValueError: If the pipeline has no such component, or several.
+    """
+    if not is_pipeline(source):
+        nlp = spacy.blank(lang)
+        encoder = {"encoder": {"source": source}}
+        nlp.add_pipe(_FACTORY, config={**config, "model": encoder})
+        return nlp, cast(ElectraRTD, nlp.get_pipe(_FACTORY))
+    nlp = spacy.load(source)
+    names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ElectraRTD)]
+    name = _only(names, source)
+    after = nlp.pipe_names[nlp.pipe_names.index(name) + 1 :]
+    for other in after:
+        nlp.disable_pipe(other)
+    return nlp, cast(ElectraRTD, nlp.get_pipe(name))
+
+
+def folder_in_pipeline(pipeline: Path) -> Path:
+    """Where ``electra_rtd`` lies in a saved pipeline.
+
+    Raises:
+        ValueError: If it is not there, or several are.
+    """
+    components = spacy.util.load_config(pipeline / _CONFIG)["components"]
+    names = [name for name, c in components.items() if c.get("factory") == _FACTORY]
+    return pipeline / _only(names, pipeline)
+
+
+def _only(names: list[str], source: object) -> str:
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise ValueError(Errors.SE540(source=source, found=found))
+    return names[0]
