@@ -206,6 +206,35 @@ class Errors(_Message):
         "A prompt must have a piece at least, for instance [CLS], but the prompts have "
         "{lengths}."
     )
+    SE030 = (
+        "{file} has two weights for {ours}, {name!r} and another one, which differ. "
+        "Save the model again with save_pretrained of Transformers."
+    )
+    SE031 = (
+        "{name!r} of {file} is no plain array of numbers in the file itself, but: "
+        "{kind}. Save the model again with save_pretrained of Transformers."
+    )
+    SE032 = (
+        "{file} must hold arrays and nothing else, but {name!r} is: {kind}. Save the "
+        "model again with save_pretrained of Transformers."
+    )
+    SE033 = (
+        "{folder} has several checkpoints, {files}, and no file named checkpoint that "
+        "says which one is meant. Leave one of them there."
+    )
+    SE034 = (
+        "{file} is a checkpoint of objects of TensorFlow 2, whose names do not tell "
+        "what they are. Save the model with save_pretrained of Transformers."
+    )
+    SE035 = (
+        "{name!r} of {file} is cut over several variables or not of numbers, which "
+        "no weight of an ELECTRA or BERT is. Take Google's release or one of its kind."
+    )
+    SE036 = (
+        "{folder} has no config.json, as checkpoints of TensorFlow 1 come. Write one "
+        "there. By the weights it is {config} Check num_attention_heads, which no "
+        "weight tells; Google's have one of 64 columns. {generator}"
+    )
 
     # Tokenization: SE100 to SE199
     SE100 = (

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Pages whose blocks need nothing but this package and the folder that they run in.
 PAGES = (
     "README.md",
+    "docs/checkpoints.md",
     "docs/checkpoints/en_small.md",
     "docs/checkpoints/en_tiny.md",
     "docs/electra.md",

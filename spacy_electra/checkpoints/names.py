@@ -45,6 +45,18 @@ _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 PREFIX = "electra."
 BERT_PREFIX = "bert."
 _OF_ENCODER = ("embeddings.", "embeddings_project.", "encoder.")
+# Of names beside an encoder's in a file that holds two networks.
+GENERATOR_PREFIX = "generator."
+# How other architectures begin their names, whose layers are not these.
+_OTHERS = (
+    "albert",
+    "deberta",
+    "distilbert",
+    "funnel",
+    "longformer",
+    "mpnet",
+    "roberta",
+)
 # What DataParallel, torch.compile, Lightning and scripts that train a pair put before.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "discriminator.", "generator.")
 
@@ -92,6 +104,33 @@ def to_hugging_face(
         for ours, part in split_fused(name.removeprefix(PREFIX), tensor):
             renamed[prefix + _translate(ours, rows)] = part
     return renamed
+
+
+def of_network(tensors: Mapping[str, Tensor], generator: bool) -> dict[str, Tensor]:
+    """One network's tensors of a file that holds discriminator and generator.
+
+    Args:
+        tensors: By the names of a file; those of the generator begin with "generator."
+            where the discriminator's begin with "electra.".
+        generator: Whether it is the one that is asked for.
+
+    Returns:
+        The tensors of that network alone; all of them where there is but one.
+    """
+    prefixes = (PREFIX, GENERATOR_PREFIX + PREFIX)
+    if not all(any(n.startswith(prefix) for n in tensors) for prefix in prefixes):
+        return dict(tensors)
+    return {
+        n.removeprefix(GENERATOR_PREFIX): t
+        for n, t in tensors.items()
+        if n.startswith(GENERATOR_PREFIX) == generator
+    }
+
+
+def other_architecture(names: Iterable[str]) -> str:
+    """The architecture, neither ELECTRA nor BERT, that names speak of; else ""."""
+    starts = {name.split(".")[0] for name in names}
+    return next((other for other in _OTHERS if other in starts), "")
 
 
 def without_wrapper(

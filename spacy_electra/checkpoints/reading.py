@@ -10,12 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import Errors
-from .formats import FORMATS, safetensors_file
+from ..weight_files import SAFETENSORS, WEIGHT_FILES
+from .formats import FORMATS, Format, safetensors_file, weights_file
+from .formats.checks import check_file
 from .int8_rows import from_int8_rows
 from .names import PREFIX
 from .writing import ENCODER_ABOVE
 
-WEIGHT_FILES = tuple(name for form in FORMATS for name in (form.FILE, form.INDEX))
+Reader = Callable[[Path], dict[str, Tensor]]
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -33,19 +35,6 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(Errors.SE210(file=file, error="it is no JSON object"))
     return values
-
-
-def check_file(file: Path) -> None:
-    """Refuse what can't be read as a file: a folder, a pipe, nothing at all.
-
-    Raises:
-        FileNotFoundError: If there is nothing of that name.
-        ValueError: If it is no regular file.
-    """
-    if not file.exists():
-        raise FileNotFoundError(Errors.SE200(folder=file.parent, names=file.name))
-    if not file.is_file():
-        raise ValueError(Errors.SE211(file=file))
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -70,17 +59,17 @@ def read_header(folder: Path) -> dict[str, Tensor]:
 
 
 def _with_encoder(
-    folder: Path, reader_of: Callable[[Any], Callable[[Path], dict[str, Tensor]]]
+    folder: Path, reader_of: Callable[[Format], Reader]
 ) -> dict[str, Tensor]:
     tensors = _from_files(folder, reader_of)
-    file = folder / safetensors_file.FILE
+    file = folder / SAFETENSORS.file
     if not file.exists() or ENCODER_ABOVE not in safetensors_file.metadata(file):
         return from_int8_rows(tensors)
     # Named by no file, and no further than one folder.
     above = folder.resolve().parent
-    if not (above / safetensors_file.FILE).exists():
+    if not (above / SAFETENSORS.file).exists():
         raise FileNotFoundError(
-            Errors.SE474(folder=folder, name=above / safetensors_file.FILE)
+            Errors.SE474(folder=folder, name=above / SAFETENSORS.file)
         )
     encoder = _from_files(above, reader_of)
     shared = {n: t for n, t in encoder.items() if n.startswith(PREFIX)}
@@ -88,21 +77,21 @@ def _with_encoder(
 
 
 def _from_files(
-    folder: Path, reader_of: Callable[[Any], Callable[[Path], dict[str, Tensor]]]
+    folder: Path, reader_of: Callable[[Format], Reader]
 ) -> dict[str, Tensor]:
     for form in FORMATS:
         reader = reader_of(form)
-        if (folder / form.FILE).exists():
-            check_file(folder / form.FILE)
-            return reader(folder / form.FILE)
-        if (folder / form.INDEX).exists():
+        file = weights_file(folder, form)
+        if file is not None:
+            check_file(file)
+            return reader(file)
+        if form.FILES.index and (folder / form.FILES.index).exists():
             tensors: dict[str, Tensor] = {}
-            for part in _parts(folder / form.INDEX):
+            for part in _parts(folder / form.FILES.index):
                 tensors.update(reader(part))
             return tensors
-    raise FileNotFoundError(
-        Errors.SE200(folder=folder, names=" or ".join(WEIGHT_FILES))
-    )
+    known = [name for form in WEIGHT_FILES for name in (form.file, form.index) if name]
+    raise FileNotFoundError(Errors.SE200(folder=folder, names=" or ".join(known)))
 
 
 def _parts(index: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from .formats.safetensors_file import FILE
+from ..weight_files import SAFETENSORS
 
 # In the file's metadata: the encoder's weights are those of the folder above.
 ENCODER_ABOVE = "encoder_above"
@@ -31,8 +31,8 @@ def write_tensors(
         name: tensor.detach().to("cpu").contiguous().clone()
         for name, tensor in tensors.items()
     }
-    partial = folder / (FILE + ".part")
+    partial = folder / (SAFETENSORS.file + ".part")
     metadata = {"format": "pt", **({ENCODER_ABOVE: "true"} if encoder_above else {})}
     # Not save_file, whose files nobody else may read, however the umask stands.
     partial.write_bytes(save(plain, metadata=metadata))
-    os.replace(partial, folder / FILE)
+    os.replace(partial, folder / SAFETENSORS.file)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import read_json
+from ..checkpoints import HEAD_WIDTH, read_json, refuse_without_config
 from ..errors import Errors, listed
 from ..source import CONFIG_NAME, resolve_source
 from .activations import ACTIVATIONS
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
-# One attention head of every published ELECTRA, generator or discriminator, is as wide.
-HEAD_WIDTH = 64
 # No network is as wide, and a matrix of two such sides can still be spoken of.
 LARGEST_SIZE = 2**24
 PROBLEM_TYPES = (
@@ -261,6 +260,11 @@ class ElectraConfig:
         return replace(self, **changes)
 
     @property
+    def architecture(self) -> str:
+        """The class that config.json names first, of Transformers; "" without one."""
+        return _architecture(self.extra)
+
+    @property
     def head_width(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
@@ -380,8 +384,10 @@ class ElectraConfig:
         file = Path(source)
         if not file.is_file():
             file = resolve_source(source, revision) / CONFIG_NAME
+            if not file.exists():
+                refuse_without_config(file.parent)
         values = read_json(file)
-        kind = values.get("model_type") or "electra"
+        kind = values.get("model_type") or _kind_of(_architecture(values))
         try:
             if kind == "bert":
                 values = {**_BERT_DEFAULTS, **values}
@@ -402,6 +408,20 @@ class ElectraConfig:
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True)
         (directory / CONFIG_NAME).write_text(text + "\n", encoding="utf8")
+
+
+def _architecture(values: Mapping[str, Any]) -> str:
+    found = values.get("architectures")
+    return str(found[0]) if isinstance(found, list) and found else ""
+
+
+def _kind_of(architecture: str) -> str:
+    """What "model_type" would say of a class of Transformers, in small letters."""
+    name = architecture.removeprefix("TF").removeprefix("Flax")
+    for kind in ("Electra", "Bert"):
+        if re.match(rf"{kind}(Model|LMHeadModel|For[A-Z]\w*)$", name):
+            return kind.lower()
+    return architecture or "electra"
 
 
 def _is_int(value: Any) -> bool:

@@ -142,6 +142,9 @@ class PretrainedModel(Surgery):
         found = {name: header[name] for name in expected if name in header}
         check_shapes(found, expected, folder)
         new = set(expected) - set(found) - set(cls.tied_names(config))
+        other = "" if found else names.other_architecture(left_over)
+        if other:
+            raise ValueError(Errors.SE201(folder=folder, kind=other))
         cls.check_encoder(new, expected, folder)
 
         tensors, _, _ = cls._arranged(read_tensors(folder), stored)
@@ -197,17 +200,25 @@ class PretrainedModel(Surgery):
         A head that the config says to be another one is left over, though its weights
         may bear the same names.
         """
-        plain, prefix = names.without_wrapper(tensors)
+        network = names.of_network(tensors, cls._is_generator(stored))
+        plain, prefix = names.without_wrapper(network)
         rows = cls.hugging_face_names
         if rows is not None and cls._is_other_head(stored):
             rows = ()
         return *names.from_hugging_face(plain, rows), prefix
 
     @classmethod
+    def _is_generator(cls, stored: ElectraConfig) -> bool:
+        """Whether a generator is asked for, by the head, or else by a config."""
+        heads = " ".join(theirs for theirs, _ in cls.hugging_face_names or ())
+        if "generator_" in heads or "discriminator_" in heads:
+            return "generator_" in heads
+        return stored.architecture in ("ElectraForMaskedLM", "ElectraForCausalLM")
+
+    @classmethod
     def _is_other_head(cls, stored: ElectraConfig) -> bool:
         """Whether a config names a class with another head, ELECTRA's or BERT's."""
-        found = stored.extra.get("architectures")
-        name = str(found[0]) if isinstance(found, list) and found else ""
+        name = stored.architecture
         kind = name[name.find("For") :]
         return kind in _ALIKE and not cls.__name__.endswith(kind)
 

@@ -10,9 +10,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...errors import Errors
+from ...weight_files import SAFETENSORS
+from .renaming import from_flax, from_keras, renamed
 
-FILE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+FILES = SAFETENSORS
+# Whose names the weights bear, by the metadata; without any they are PyTorch's.
+_FORMAT = "format"
+_RULES = {"tf": from_keras, "flax": from_flax}
 
 
 def header(file: Path) -> dict[str, Tensor]:
@@ -25,20 +29,22 @@ def header(file: Path) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt") as opened:
             # The library's shape, not a tensor's: nothing is read.
-            return {
+            found = {
                 name: torch.empty(opened.get_slice(name).get_shape(), device="meta")
                 for name in opened.keys()  # noqa: SIM118, it is no mapping
             }
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(Errors.SE202(file=file, error=error)) from error
+    return _with_names_of_pytorch(found, file)
 
 
 def read(file: Path) -> dict[str, Tensor]:
     """All weights, on the CPU."""
     try:
-        return load_file(file)
+        found = load_file(file)
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(Errors.SE202(file=file, error=error)) from error
+    return _with_names_of_pytorch(found, file)
 
 
 def metadata(file: Path) -> dict[str, str]:
@@ -52,3 +58,8 @@ def metadata(file: Path) -> dict[str, str]:
             return dict(opened.metadata() or {})
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(Errors.SE202(file=file, error=error)) from error
+
+
+def _with_names_of_pytorch(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
+    rule = _RULES.get(metadata(file).get(_FORMAT, ""))
+    return renamed(tensors.items(), rule, file) if rule else tensors

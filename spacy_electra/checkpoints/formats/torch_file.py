@@ -14,9 +14,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ...errors import Errors, Warnings
+from ...weight_files import PYTORCH
+from .checks import check_claim
 
-FILE = "pytorch_model.bin"
-INDEX = "pytorch_model.bin.index.json"
+FILES = PYTORCH
 # What training scripts put around a state dict.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -36,9 +37,7 @@ def header(file: Path) -> dict[str, Tensor]:
         # A row that is repeated for ever needs little storage and much memory.
         claim = max(storage.nbytes(), tensor.numel() * tensor.element_size())
         claims[storage._cdata] = max(claim, claims.get(storage._cdata, 0))
-    claimed, size = sum(claims.values()), file.stat().st_size
-    if claimed > size:
-        raise ValueError(Errors.SE212(file=file, claimed=claimed, size=size))
+    check_claim(file, sum(claims.values()))
     return {
         name: torch.empty(tuple(tensor.shape), device="meta")
         for name, tensor in found.items()

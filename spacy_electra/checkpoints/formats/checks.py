@@ -1,0 +1,69 @@
+"""What every format checks of a file before it believes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ...errors import Errors
+
+
+def check_file(file: Path) -> None:
+    """Refuse what can't be read as a file: a folder, a pipe, nothing at all.
+
+    Raises:
+        FileNotFoundError: If there is nothing of that name.
+        ValueError: If it is no regular file.
+    """
+    if not file.exists():
+        raise FileNotFoundError(Errors.SE200(folder=file.parent, names=file.name))
+    if not file.is_file():
+        raise ValueError(Errors.SE211(file=file))
+
+
+def check_claim(file: Path, claimed: int) -> None:
+    """Refuse weights that are larger than their file, before they get memory.
+
+    Args:
+        file: The file.
+        claimed: Bytes that its weights take, by what it says.
+
+    Raises:
+        ValueError: If the file is smaller.
+    """
+    size = file.stat().st_size
+    if claimed > size:
+        raise ValueError(Errors.SE212(file=file, claimed=claimed, size=size))
+
+
+@contextmanager
+def damage_named(file: Path) -> Iterator[None]:
+    """Turn whatever a reader raises into one error that names the file.
+
+    Raises:
+        ValueError: In place of any exception without a code of this package.
+    """
+    try:
+        yield
+    except Exception as error:
+        # A damaged file can make a library raise anything at all.
+        if str(error).startswith("[SE"):
+            raise
+        raise ValueError(Errors.SE202(file=file, error=error)) from error
+
+
+def reader_of(package: str, what: str, extra: str) -> Any:
+    """The module that reads a format, which not everybody has installed.
+
+    Raises:
+        ImportError: If it is missing; the message names the extra.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            Errors.SE414(what=what, package=package, extra=extra)
+        ) from error

@@ -1,0 +1,58 @@
+"""Names of files of weights; for a folder and for the hub, without opening any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class WeightFiles:
+    """How the files of a format are named.
+
+    Args:
+        file: The file of weights, or a pattern where its name is free.
+        index: The JSON file that lists the parts of weights in several files; "" where
+            the format has no such file.
+        parts: A pattern for those parts, or for files that always go with ``file``.
+    """
+
+    file: str
+    index: str
+    parts: str
+
+
+SAFETENSORS = WeightFiles(
+    "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"
+)
+PYTORCH = WeightFiles(
+    "pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"
+)
+FLAX = WeightFiles(
+    "flax_model.msgpack", "flax_model.msgpack.index.json", "flax_model-*.msgpack"
+)
+TENSORFLOW = WeightFiles("tf_model.h5", "tf_model.h5.index.json", "tf_model-*.h5")
+TENSORFLOW_1 = WeightFiles("*.index", "", "*.data-?????-of-?????")
+# In the order in which they are preferred.
+WEIGHT_FILES = (SAFETENSORS, PYTORCH, FLAX, TENSORFLOW, TENSORFLOW_1)
+
+
+def weights_among(names: Iterable[str]) -> list[str]:
+    """The files of weights that would be read, of one format alone.
+
+    Args:
+        names: Of all files of a folder.
+
+    Returns:
+        The file of the preferred format, or its index and parts; [] without weights.
+    """
+    every = sorted(names)
+    for form in WEIGHT_FILES:
+        parts = [name for name in every if fnmatchcase(name, form.parts)]
+        whole = [name for name in every if fnmatchcase(name, form.file)]
+        if whole:
+            return whole if form.index else whole + parts
+        if form.index in every:
+            return [form.index, *parts]
+    return []
