@@ -9,6 +9,7 @@ import spacy
 import srsly
 from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin, Span
+from spacy.training import Example
 from thinc.api import Config
 from typer.testing import CliRunner
 
@@ -114,6 +115,9 @@ def folder(tmp_path):
         doc.spans["rtd"] = [Span(doc, 2, 3, "REPLACED")]
     for name in ("train", "dev"):
         DocBin(docs=docs).to_disk(folder / f"{name}.spacy")
+    nlp.add_pipe("electra_rtd", config={"objective": "supervised"})
+    nlp.initialize(lambda: [Example(nlp.make_doc(TEXT), doc) for doc in docs])
+    nlp.to_disk(folder / "my_pipeline")
     srsly.write_jsonl(folder / "texts.jsonl", [{"text": TEXT}] * 3)
     (folder / "configs").mkdir()
     for file in (ROOT / "configs").glob("*.cfg"):
@@ -141,6 +145,9 @@ def test_commands_run(page, commands, folder, monkeypatch):
     for words in commands:
         command = " ".join(words)
         if elsewhere(words):
+            continue
+        if words[0] == "mkdir":
+            (folder / words[-1]).mkdir(exist_ok=True)
             continue
         if command.startswith(BENCHMARK):
             check_options(words)
@@ -193,4 +200,12 @@ def test_configs_make_components(text):
         if name == "transformer":
             # The part stands for the lines that change in a config that works.
             given["model"] = {**THEIRS, **given["model"]}
-        nlp.add_pipe(given.pop("factory", name), name=name, config=given)
+        if "source" not in given:
+            nlp.add_pipe(given.pop("factory", name), name=name, config=given)
+
+
+def test_every_page_is_in_the_navigation():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf8")
+    for page in PAGES:
+        if page.startswith("docs/"):
+            assert re.search(rf"\s{page[5:]}$", settings, re.MULTILINE), page
