@@ -139,7 +139,7 @@ class Warnings(_Message):
 class Errors(_Message):
     """Messages for exceptions: what was wrong, with the value, and what to do."""
 
-    # Models: SE001 to SE099
+    # Models: SE001 to SE059
     SE001 = (
         "num_attention_heads={heads} does not divide hidden_size={width}. Choose a "
         "number of heads that does, for instance {suggestion}."
@@ -235,6 +235,49 @@ class Errors(_Message):
         "there. By the weights it is {config} Check num_attention_heads, which no "
         "weight tells; Google's have one of 64 columns. {generator}"
     )
+
+    # Other formats: SE060 to SE079
+    SE060 = (
+        "{format} files have no precision {value!r}. Set --dtype to one of: {choices}."
+    )
+    SE061 = (
+        "--dtype {precision} for {format} rounds hidden states by their ranges, which "
+        "are learned from text. Give some like yours by --texts: .txt or .jsonl files, "
+        "as for `prepare`."
+    )
+    SE062 = "{folder} is what is read. Give another folder to write to."
+    SE063 = "{path} is a file. Give the name of a folder."
+    SE064 = (
+        "{folder} holds other files ({names}) and no checkpoint. Give a new or an "
+        "empty folder, or that of a checkpoint, which is replaced."
+    )
+    SE065 = (
+        "{source!r} opens as {architecture} with {count} new weights, which nobody has "
+        "trained: {names}. Name the class that it has weights of by --class (`python "
+        "-m spacy electra info` lists what each lacks), or write random ones by "
+        "--allow-new."
+    )
+    SE066 = (
+        "{pipeline} has no component {name!r} with an ELECTRA network in it (there "
+        "are: {choices}). Name one of these by --component."
+    )
+    SE067 = (
+        "{pipeline} has several components with an ELECTRA network: {choices}. Name "
+        "one by --component."
+    )
+    SE068 = (
+        "{name!r} uses the encoder of another component and has no network of its own. "
+        "Export that one instead; there are: {choices}."
+    )
+    SE069 = (
+        "{source!r} is a spaCy pipeline. Write one of its components by `python -m "
+        "spacy electra export {source} OUTPUT --component NAME`."
+    )
+    SE070 = (
+        "{source!r} is no spaCy pipeline, so it has no component {name!r}. Leave out "
+        "--component."
+    )
+    SE071 = "{file} is damaged ({error}). Fetch the pipeline again, or save it anew."
 
     # Tokenization: SE100 to SE199
     SE100 = (

@@ -6,11 +6,13 @@ import typer
 from spacy.cli._util import app as spacy_app
 
 from .calibrate import calibrate
+from .convert import convert
 from .curves import curves
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .failing import plain_errors
+from .info import info
 from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
@@ -19,7 +21,7 @@ from .vocab import vocab
 
 app = typer.Typer(
     name="electra",
-    help="Pretrain ELECTRA and mark words that do not belong.",
+    help="Pretrain ELECTRA, mark words that do not belong, convert checkpoints.",
     no_args_is_help=True,
 )
 app.command("demo")(plain_errors(demo))
@@ -31,6 +33,8 @@ app.command("curves")(plain_errors(curves))
 app.command("show")(plain_errors(show))
 app.command("calibrate")(plain_errors(calibrate))
 app.command("export")(plain_errors(export))
+app.command("convert")(plain_errors(convert))
+app.command("info")(plain_errors(info))
 # The config's settings are options too, and typer does not know them.
 app.command(
     "pretrain",

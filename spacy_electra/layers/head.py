@@ -206,6 +206,14 @@ class Head(OwnClass[Sequence[Text], Any]):
         weights = self.shim.network.named_parameters()
         return [weight for name, weight in weights if name not in own]
 
+    def whole(self) -> HeadModel:
+        """Encoder and head as one network, in evaluation mode, with their weights."""
+        head, encoder = self.load(), self.encoder.load()
+        with torch.device("meta"):
+            network = self.kind.model_class(self.config)
+        network.electra, network.head = encoder.network, head.network
+        return network.eval()
+
     def set_label_count(self, count: int) -> None:
         """Give the head so many labels; the first ones keep their names and rows."""
         known = self.labels[:count]

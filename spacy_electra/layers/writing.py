@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -33,13 +33,10 @@ def write_on(
     Raises:
         ValueError: If a text leaves no room for so many pieces; if an option can't be.
     """
-    head, encoder = load_language_model(model)
+    _, encoder = load_language_model(model)
     tokenizer = encoder.tokenizer
-    assert tokenizer is not None and encoder.config is not None
-    with torch.device("meta"):
-        network = ElectraForCausalLM(encoder.config)
-    network.electra, network.head = encoder.network, head.network
-    network.eval()
+    assert tokenizer is not None
+    network = cast(ElectraForCausalLM, model.whole())
     options.setdefault("eos_token_id", tokenizer.sep_token_id)
     options["stop"] = [ids.tolist() for ids in tokenizer.encode_ids(stop)]
     prompts = [

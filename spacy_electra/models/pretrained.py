@@ -131,9 +131,40 @@ class PretrainedModel(Surgery):
         stored = ElectraConfig.from_pretrained(folder)
         config = stored.changed(**config_changes)
         # Names and shapes first: no file gets memory before they are known to fit.
-        header, left_over, prefix = cls._arranged(read_header(folder), stored)
+        found, report, prefix = cls._planned(folder, stored, config)
         if prefix:
             warnings.warn(Warnings.SW202(folder=folder, prefix=prefix), stacklevel=3)
+        tensors, _, _ = cls._arranged(read_tensors(folder), stored)
+        floats = checked_floats({name: tensors[name] for name in found}, folder)
+        model = cls(config)
+        model.load_state_dict(floats, strict=False)
+        model.tie_weights()
+        return model.eval(), report
+
+    @classmethod
+    def report_of(
+        cls, source: str | os.PathLike[str], revision: str | None = None
+    ) -> LoadReport:
+        """What ``from_pretrained_with_report`` would report, from names and shapes.
+
+        No weight is read; arguments and errors as there, but for weights that are not
+        finite.
+        """
+        folder = resolve_source(source, revision)
+        stored = ElectraConfig.from_pretrained(folder)
+        _, report, _ = cls._planned(folder, stored, stored)
+        return report
+
+    @classmethod
+    def _planned(
+        cls, folder: Path, stored: ElectraConfig, config: ElectraConfig
+    ) -> tuple[list[str], LoadReport, str]:
+        """Which weights (our names) a folder has, the report, and a prefix taken off.
+
+        Raises:
+            ValueError: If a weight of the encoder is missing, or one does not fit.
+        """
+        header, left_over, prefix = cls._arranged(read_header(folder), stored)
         _check_layers(header, stored, config, folder)
         with torch.device("meta"):
             expected = cls(config).state_dict()
@@ -146,14 +177,8 @@ class PretrainedModel(Surgery):
         if other:
             raise ValueError(Errors.SE201(folder=folder, kind=other))
         cls.check_encoder(new, expected, folder)
-
-        tensors, _, _ = cls._arranged(read_tensors(folder), stored)
-        floats = checked_floats({name: tensors[name] for name in found}, folder)
-        model = cls(config)
-        model.load_state_dict(floats, strict=False)
-        model.tie_weights()
         report = LoadReport(tuple(sorted(new)), tuple(sorted(left_over)))
-        return model.eval(), report
+        return list(found), report, prefix
 
     def save_pretrained(
         self, path: str | os.PathLike[str], dtype: torch.dtype | None = None

@@ -86,7 +86,8 @@ class SequenceSummary(nn.Module):
         index = (places * is_real).amax(1)
         if self.kind == "cls_index" and cls_index is not None:
             index = cls_index
-        return hidden[torch.arange(len(hidden), device=hidden.device), index]
+        rows = torch.arange(hidden.shape[0], device=hidden.device)
+        return hidden[rows, index]
 
     def pick_packed(self, hidden: Tensor, lengths: Sequence[int]) -> Tensor:
         """Of a packed batch, float [T, H], whose sequences have some pieces: [B, H]."""

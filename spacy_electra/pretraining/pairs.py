@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import srsly
-import torch
 
-from ..checkpoints import read_tensors, to_int8_rows, write_tensors
-from ..checkpoints.names import PREFIX
 from ..errors import Errors
-from ..files import into_folder
+from ..exchange.writing import (
+    GENERATOR,
+    check_format,
+    check_output,
+    check_report,
+    write_folder,
+)
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
-from ..source import CONFIG_NAME, resolve_source
-from ..tokenization.folder import SETTINGS, TOKENIZER, VOCAB
+from ..source import resolve_source
+from ..tokenization.folder import TOKENIZER, VOCAB
 from ..tokenization.wordpiece import ElectraTokenizer
 from .corpus.shards import TOKENIZER as SHARDS_TOKENIZER
 
 CHECKPOINTS, FINAL = "checkpoints", "final"
-DISCRIMINATOR, GENERATOR = "discriminator", "generator"
+DISCRIMINATOR = "discriminator"
 PROGRESS = "progress.json"
-DTYPES = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
-# Rows of int8 with scales, which only this package reads.
-INT8 = "int8"
-# All that an export may write: of an older one, nothing else may stay.
-_EXPORTED = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    VOCAB,
-    TOKENIZER,
-    SETTINGS,
-    GENERATOR,
-    CONFIG_NAME,
-)
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -121,7 +108,11 @@ def _tokenizer(folder: Path) -> ElectraTokenizer:
 def export_run(
     run: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    dtype: str = "bf16",
+    dtype: str = "",
+    *,
+    format: str = "safetensors",
+    texts: Iterable[str] | None = None,
+    allow_new: bool = False,
 ) -> None:
     """Write what a run has learned as one directory, whole or not at all.
 
@@ -133,43 +124,34 @@ def export_run(
         run: Folder of a run: its result is taken or, where it has none yet, its last
             checkpoint; or anything else that ``open_pair`` opens.
         output: The directory, made where it is missing.
-        dtype: Precision of the weights in the files, a key of ``DTYPES``, or "int8":
-            rows of int8 with scales, and what the generator shares with the
-            discriminator only once. To be opened by this package alone.
+        dtype: Precision of the weights in the files, one that the format has; by
+            default "bf16" of safetensors, and "fp32" of others. Rows of "int8" as
+            safetensors are opened by this package alone, and hold what the generator
+            shares with the discriminator once.
+        format: As in ``exchange.writing.write_folder``, like ``texts``.
+        texts: To calibrate with, where the format asks for some.
+        allow_new: Whether to write weights that the source lacks, which are random.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If there is no such dtype.
+        ValueError: If there is no such format or dtype; if the source lacks some
+            weights; if the directory holds other files.
     """
-    if dtype not in (*DTYPES, INT8):
-        choices = ", ".join((*DTYPES, INT8))
-        raise ValueError(Errors.SE002(name="dtype", value=dtype, choices=choices))
+    dtype = dtype or ("bf16" if format == "safetensors" else "fp32")
+    check_format(format, dtype, texts)
+    folder, beside = pair_folders(resolve_source(run))
+    check_output(Path(output), folder)
+    for cls, part in ((ElectraForPreTraining, folder), (ElectraForMaskedLM, beside)):
+        if part is not None:
+            check_report(cls.report_of(part), cls, os.fspath(run), allow_new)
     pair = open_pair(run)
-    # Other readers cut texts there: it is what the network can take.
-    longest = pair.discriminator.config.max_position_embeddings
-    pair.tokenizer.settings["model_max_length"] = longest
-    written = DTYPES.get(dtype, torch.float32)
-    with into_folder(Path(output), _EXPORTED, marker=CONFIG_NAME) as folder:
-        pair.discriminator.save_pretrained(folder, written)
-        pair.tokenizer.save_pretrained(folder)
-        if pair.generator is not None:
-            pair.generator.save_pretrained(folder / GENERATOR, written)
-            pair.tokenizer.save_pretrained(folder / GENERATOR)
-        if dtype == INT8:
-            _round(folder)
-
-
-def _round(folder: Path) -> None:
-    """Bring the files of a pair, in float32, to rows of int8."""
-    own = read_tensors(folder)
-    if (folder / GENERATOR).is_dir():
-        beside = read_tensors(folder / GENERATOR)
-        encoder = [name for name in beside if name.startswith(PREFIX)]
-        is_shared = all(
-            name in own and torch.equal(own[name], beside[name]) for name in encoder
-        )
-        if is_shared:
-            for name in encoder:
-                del beside[name]
-        write_tensors(folder / GENERATOR, to_int8_rows(beside), encoder_above=is_shared)
-    write_tensors(folder, to_int8_rows(own))
+    write_folder(
+        Path(output),
+        pair.discriminator,
+        pair.tokenizer,
+        format=format,
+        precision=dtype,
+        generator=pair.generator,
+        texts=texts,
+        source=folder,
+    )

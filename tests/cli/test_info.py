@@ -1,0 +1,201 @@
+"""What `info` says of checkpoints, runs and pipelines, without reading a weight."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from typer.testing import CliRunner
+
+from spacy_electra.cli.app import app
+from spacy_electra.exchange.facts import (
+    card_facts,
+    checkpoint_facts,
+    flop_per_piece,
+    network_facts,
+    scripts_of,
+)
+from spacy_electra.models import (
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ElectraForPreTraining,
+    ElectraForTokenClassification,
+)
+
+PIPELINES = Path(__file__).parents[1] / "fixtures" / "pipelines" / "0.1.0-5a1ce00"
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Fails where a weight is read."""
+
+    def refuse(*arguments, **settings):
+        raise AssertionError("a weight was read")
+
+    for name in ("safetensors_file", "torch_file"):
+        monkeypatch.setattr(f"spacy_electra.checkpoints.formats.{name}.read", refuse)
+    monkeypatch.setattr("safetensors.torch.load", refuse)
+    monkeypatch.setattr("spacy_electra.models.pretrained.read_tensors", refuse)
+
+
+def told(source):
+    done = CliRunner().invoke(app, ["info", str(source)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def facts_of(source):
+    done = CliRunner().invoke(app, ["info", str(source), "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def test_a_bundled_checkpoint(no_weights):
+    facts = facts_of("en_tiny")
+    assert facts["kind"] == "checkpoint"
+    network = facts["networks"][""]
+    assert network["class"] == "ElectraForPreTraining"
+    assert (network["layers"], network["hidden_size"]) == (4, 256)
+    assert network["speed_class"] == "tiny"
+    assert network["stored_as"] == {"BF16": 75}
+    assert network["new"]["ElectraForPreTraining"] == []
+    assert "head.classifier.weight" in network["new"]["ElectraForQuestionAnswering"]
+    assert facts["networks"]["generator"]["class"] == "ElectraForMaskedLM"
+    tokenizer = facts["tokenizer"]
+    assert tokenizer["lowercases"] is True
+    assert tokenizer["special_ids"]["[MASK]"] == 4
+    assert max(tokenizer["scripts"], key=tokenizer["scripts"].get) == "Latin"
+    text = told("en_tiny")
+    for part in ("4 of width 256", "8,192 of 128", "[MASK] 4", "no file says"):
+        assert part in text
+
+
+def test_the_licence_file_is_read():
+    facts = facts_of("en_small")
+    assert facts["licence_from"] == "LICENSE.txt"
+    assert facts["licence"]
+
+
+def test_a_run(settings_for, tmp_path, no_weights):
+    for name, cls in (
+        ("discriminator", ElectraForPreTraining),
+        ("generator", ElectraForMaskedLM),
+    ):
+        cls(ElectraConfig.preset("tiny")).save_pretrained(tmp_path / "final" / name)
+    facts = facts_of(tmp_path)
+    assert facts["kind"] == "pretraining run"
+    assert set(facts["networks"]) == {"", "generator"}
+    assert "SE" in facts["tokenizer"]["problem"]
+    assert "pretraining run" in told(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        (
+            "rtd",
+            {
+                "electra_rtd": "ElectraForPreTraining",
+                "electra_rtd, generator": "ElectraForMaskedLM",
+            },
+        ),
+        (
+            "rtd_on_electra",
+            {"electra": "ElectraModel", "electra_rtd": "ElectraForPreTraining"},
+        ),
+        ("tagger", {"tagger": "ElectraModel"}),
+        ("tagger_on_electra", {"electra": "ElectraModel"}),
+    ],
+)
+def test_a_pipeline(name, classes, no_weights):
+    facts = facts_of(PIPELINES / name)
+    assert facts["kind"] == "spaCy pipeline"
+    found = {name: network["class"] for name, network in facts["networks"].items()}
+    assert found == classes
+    assert facts["languages"] == ["xx"]
+    assert facts["tokenizer"]["special_ids"]["[CLS]"] == 2
+    for component in classes:
+        assert component in told(PIPELINES / name)
+
+
+def test_labels_and_problem_type(small_config, tmp_path):
+    config = small_config.with_labels(["B-PER", "I-PER", "O"])
+    ElectraForTokenClassification(config).save_pretrained(tmp_path)
+    network = checkpoint_facts(tmp_path)["new"] and checkpoint_facts(tmp_path)
+    assert network["labels"] == ["B-PER", "I-PER", "O"]
+    assert network["problem_type"] is None
+    # Other heads with these labels' weights, or without any, are told apart.
+    assert network["new"]["ElectraForTokenClassification"] == []
+    assert network["new"]["ElectraForSequenceClassification"]
+    assert "B-PER, I-PER, O" in told(tmp_path)
+
+
+@pytest.mark.parametrize("cls", [ElectraForPreTraining, ElectraForMaskedLM])
+def test_sizes_are_those_of_transformers(cls, small_config):
+    theirs = getattr(transformers, cls.__name__)(
+        transformers.ElectraConfig(**small_config.to_dict())
+    )
+    facts = network_facts(small_config, cls)
+    assert facts["parameters"] == theirs.num_parameters()
+    assert facts["bytes_in_memory"]["fp32"] == 4 * theirs.num_parameters()
+
+
+def test_operations_are_those_that_torch_counts(small_config):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = transformers.ElectraModel(
+        transformers.ElectraConfig(
+            **small_config.changed(max_position_embeddings=128).to_dict(),
+            attn_implementation="eager",
+        )
+    )
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros((1, 128), dtype=torch.long))
+    config = small_config.changed(max_position_embeddings=128)
+    assert 128 * flop_per_piece(config) == counter.get_total_flops()
+
+
+def test_scripts_of_pieces():
+    pieces = ["[PAD]", "the", "##ing", "Ж", "한국", "7", ".", "中"]
+    assert scripts_of(pieces) == {
+        "Latin": 0.4,
+        "Cyrillic": 0.2,
+        "Hangul": 0.2,
+        "CJK": 0.2,
+    }
+
+
+CARDS = {
+    "one language": ("---\nlanguage: ko\nlicense: mit\n---\n# A", ["ko"], "mit"),
+    "several": ("---\nlanguage:\n- en\n- de\n---\n", ["en", "de"], None),
+    "none": ("# A model\n\nlanguage: ko\n", None, None),
+    "broken": ("---\nlanguage: [ko\n---\n", None, None),
+    "Windows": ("---\r\nlanguage: ja\r\nlicense: apache-2.0\r\n---\r\n", ["ja"], ...),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_model_cards_say_language_and_licence(case, tmp_path):
+    text, languages, licence = CARDS[case]
+    (tmp_path / "README.md").write_bytes(text.encode())
+    facts = card_facts(tmp_path)
+    assert facts["languages"] == languages
+    assert facts["licence"] == ("apache-2.0" if licence is ... else licence)
+
+
+def test_another_kind_of_tokenizer_is_a_fact(small_config, tmp_path):
+    ElectraForPreTraining(small_config).save_pretrained(tmp_path)
+    assert "SE" in facts_of(tmp_path)["tokenizer"]["problem"]
+    (tmp_path / "spiece.model").write_bytes(b"x")
+    assert "SE" in told(tmp_path)
+
+
+def test_a_broken_checkpoint_is_one_error(tmp_path):
+    shutil.copy(
+        Path(__file__).parents[2] / "spacy_electra/assets/en_tiny/config.json", tmp_path
+    )
+    done = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.output.count("[SE") == 1
