@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
+from wasabi import msg
 
-from ..errors import Errors
-from ..exchange.classes import class_named, class_of
-from ..exchange.writing import check_format, check_output, check_report, write_folder
-from ..source import resolve_source
-from ..tokenization import ElectraTokenizer
+from ..errors import Errors, Warnings, listed
+from ..exchange import convert as write
 from .export import FORMAT, TEXTS, report_written
 from .sources import pipeline_folder, texts_of
 
@@ -44,22 +42,23 @@ def convert(
     """
     if pipeline_folder(source) is not None:
         raise ValueError(Errors.SE069(source=source))
-    calibration = texts_of(texts)
-    check_format(format, dtype, calibration)
-    named = class_named(class_name) if class_name else None
-    folder = resolve_source(source)
-    check_output(output, folder)
-    cls = named or class_of(folder)
-    check_report(cls.report_of(folder), cls, source, allow_new)
-    network = cls.from_pretrained(folder)
-    tokenizer = ElectraTokenizer.from_pretrained(folder)
-    write_folder(
+    network_class, report = write(
+        source,
         output,
-        network,
-        tokenizer,
         format=format,
-        precision=dtype,
-        texts=calibration,
-        source=folder,
+        dtype=dtype,
+        class_name=class_name,
+        texts=texts_of(texts),
+        allow_new=allow_new,
     )
-    report_written(f"{cls.__name__} of {source}", output, dtype)
+    name = network_class.__name__
+    if report.newly_initialized or report.left_over:
+        msg.warn(
+            Warnings.SW200(
+                source=source,
+                architecture=name,
+                new=listed(report.newly_initialized, most=8) or "nothing",
+                left=listed(report.left_over, most=8) or "nothing",
+            )
+        )
+    report_written(f"{name} of {source}", output, dtype)

@@ -69,6 +69,7 @@ def export(
             precision=precision,
             generator=trained.generator,
             texts=calibration,
+            source=folder / trained.component,
         )
         source = f"{type(trained.network).__name__} of {trained.component!r}"
     report_written(source, output, precision)

@@ -19,8 +19,9 @@ from .formats import FORMATS, safetensors_file
 
 GENERATOR = "generator"
 GENERATION = "generation_config.json"
-# What says whose the weights are, and goes where they go.
-_PAPERS = ("LICENSE*", "LICENCE*", "NOTICE*", "README.md")
+# What says whose the weights are, and goes where they go; a table of calibration names
+# the weights that it is for.
+_PAPERS = ("LICENSE*", "LICENCE*", "NOTICE*", "README.md", "calibration.json")
 _LARGEST_PAPER = 2**20
 
 
@@ -120,8 +121,8 @@ def write_folder(
         precision: One that the format has.
         generator: Goes to a folder "generator" below, with the same tokenizer.
         texts: To calibrate with, where the format asks for some.
-        source: The folder that the network comes from, whose licence, model card and
-            settings of ``generate`` go along.
+        source: The folder that the network comes from, whose licence, model card,
+            calibration and settings of ``generate`` go along.
 
     Raises:
         ValueError: As in ``check_format`` and ``check_output``.

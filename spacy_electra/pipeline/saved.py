@@ -77,7 +77,8 @@ def _networks(file: Path, name: str, factory: str) -> Iterator[SavedNetwork]:
         saved = srsly.msgpack_loads(data) if data else None
         if not isinstance(saved, dict) or "network" not in saved:
             continue
-        kind = _BY_HEAD.get(saved["network"], saved["network"])
+        network = str(saved["network"])
+        kind = _BY_HEAD.get(network, network)
         header = _header(saved["weights"])
         tokenizer = saved.get("tokenizer")
         yield SavedNetwork(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from spacy.language import Language
 from thinc.api import Model
@@ -12,6 +12,7 @@ from ..errors import Errors
 from ..layers.encoding import WithEncoder
 from ..layers.head import Head
 from ..layers.listener import EncoderListener
+from ..layers.network_shim import NetworkShim
 from ..models import ElectraForMaskedLM
 from ..models.pretrained import PretrainedModel
 from ..tokenization import ElectraTokenizer
@@ -90,7 +91,7 @@ def _listens_to_transformer(model: Any) -> bool:
 
 
 def _generator(model: Head) -> ElectraForMaskedLM | None:
-    for shim in model.shims[1:]:
+    for shim in cast(list[NetworkShim], model.shims[1:]):
         if not shim.is_empty and isinstance(shim.network, ElectraForMaskedLM):
             return shim.network.eval()
     return None
