@@ -34,6 +34,7 @@ ELSEWHERE = {
     "torchrun ": "tests/pretraining/run/test_distributed.py",
     "python project/scripts/": "tests/test_project.py",
     "python -m spacy project run": "`make project`",
+    "python -m spacy electra convert": "tests/cli/test_convert.py",
     "mkdocs ": "by continuous integration",
 }
 # Runs of hours, on data that lies elsewhere: their files and options are checked.
