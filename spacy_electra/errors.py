@@ -248,8 +248,8 @@ class Errors(_Message):
     SE062 = "{folder} is what is read. Give another folder to write to."
     SE063 = "{path} is a file. Give the name of a folder."
     SE064 = (
-        "{folder} holds other files ({names}) and no checkpoint. Give a new or an "
-        "empty folder, or that of a checkpoint, which is replaced."
+        "{folder} holds other files ({names}). Give a new or an empty folder, or one "
+        "that `export` or `convert` has written, which is replaced."
     )
     SE065 = (
         "{source!r} opens as {architecture} with {count} new weights, which nobody has "

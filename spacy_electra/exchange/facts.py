@@ -12,11 +12,11 @@ from typing import Any
 import srsly
 import torch
 
-from ..checkpoints.formats import safetensors_file
 from ..models import ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM
 from ..models.config import PRESETS
 from ..models.pretrained import PretrainedModel
 from ..tokenization import ElectraTokenizer
+from ..weight_files import SAFETENSORS
 from .classes import CLASSES, class_of
 
 Facts = dict[str, Any]
@@ -112,7 +112,7 @@ def checkpoint_facts(folder: Path) -> Facts:
     }
     facts["files"] = files
     facts["bytes_on_disk"] = sum(files.values())
-    file = folder / safetensors_file.FILE
+    file = folder / SAFETENSORS.file
     if file.exists():
         facts["stored_as"] = stored_dtypes(file)
     facts["new"] = {name: _new(kind, folder) for name, kind in CLASSES.items()}

@@ -14,6 +14,7 @@ from ..models import ElectraForCausalLM
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..source import CONFIG_NAME
 from ..tokenization.wordpiece import SETTINGS, TOKENIZER, VOCAB, ElectraTokenizer
+from ..weight_files import weights_among
 from .calibration import calibration_batches
 from .formats import FORMATS, safetensors_file
 
@@ -59,7 +60,8 @@ def check_output(output: Path, source: Path | None = None) -> None:
         source: Where it is read from.
 
     Raises:
-        ValueError: If it is the source, or has files but no config.json among them.
+        ValueError: If it is the source; if it has files but no config.json among them,
+            or weights that nothing here writes.
         NotADirectoryError: If it is a file.
     """
     if source is not None and output.resolve() == source.resolve():
@@ -69,7 +71,11 @@ def check_output(output: Path, source: Path | None = None) -> None:
     if not output.is_dir():
         raise NotADirectoryError(Errors.SE063(path=output))
     names = sorted(f.name for f in output.iterdir() if not f.name.startswith("."))
-    if names and CONFIG_NAME not in names:
+    if CONFIG_NAME in names:
+        # Weights that stayed beside new ones would be another network's.
+        own = [file for form in FORMATS.values() for file in form.FILES]
+        names = [file for file in weights_among(names) if file not in own]
+    if names:
         raise ValueError(Errors.SE064(folder=output, names=listed(names)))
 
 

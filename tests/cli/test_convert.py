@@ -187,6 +187,12 @@ def other_files(place):
     (place / "out" / "thesis.docx").write_text("mine")
 
 
+def other_weights(place):
+    (place / "out").mkdir()
+    for name in ("config.json", "pytorch_model.bin"):
+        (place / "out" / name).write_text("{}")
+
+
 def a_file(place):
     (place / "out").write_text("mine")
 
@@ -220,6 +226,11 @@ CASES = {
     "in place, export": (nothing, "export source source/../source", ["SE062"]),
     "other files": (other_files, "convert source out", ["SE064", "thesis.docx"]),
     "other files, export": (other_files, "export source out", ["SE064"]),
+    "other weights": (
+        other_weights,
+        "convert source out",
+        ["SE064", "(pytorch_model.bin)"],
+    ),
     "a file": (a_file, "convert source out", ["SE063"]),
     "not writable": (parent_is_a_file, "convert source file/out", ["SE444", "file"]),
     "no such head": (

@@ -9,6 +9,7 @@ import torch
 import transformers
 from typer.testing import CliRunner
 
+from spacy_electra.checkpoints.formats import FORMATS
 from spacy_electra.cli.app import app
 from spacy_electra.exchange.facts import (
     card_facts,
@@ -34,8 +35,8 @@ def no_weights(monkeypatch):
     def refuse(*arguments, **settings):
         raise AssertionError("a weight was read")
 
-    for name in ("safetensors_file", "torch_file"):
-        monkeypatch.setattr(f"spacy_electra.checkpoints.formats.{name}.read", refuse)
+    for form in FORMATS:
+        monkeypatch.setattr(form, "read", refuse)
     monkeypatch.setattr("safetensors.torch.load", refuse)
     monkeypatch.setattr("spacy_electra.models.pretrained.read_tensors", refuse)
 

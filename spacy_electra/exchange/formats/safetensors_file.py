@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from ...checkpoints import read_tensors, to_int8_rows, write_tensors
-from ...checkpoints.formats.safetensors_file import FILE, INDEX
 from ...checkpoints.names import PREFIX
 from ...models.pretrained import PretrainedModel
+from ...weight_files import SAFETENSORS
 from ..calibration import Batch
 
 NAME = "safetensors"
-FILES = (FILE, INDEX)
+FILE = SAFETENSORS.file
+FILES = (FILE, SAFETENSORS.index)
 INT8 = "int8"
 _DTYPES = {
     "fp32": torch.float32,
