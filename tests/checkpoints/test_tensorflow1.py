@@ -128,6 +128,21 @@ def test_without_config_the_message_is_one(tmp_path):
     ElectraForMaskedLM.from_pretrained(folder)
 
 
+def test_encoder_of_googles_bert_opens_once_a_config_says_so(tmp_path):
+    folder = copy_of("google/bert", tmp_path / "there")
+    with pytest.raises(FileNotFoundError, match="SE036") as error:
+        ElectraModel.from_pretrained(folder)
+    message = str(error.value)
+    config, _ = json.JSONDecoder().raw_decode(message[message.index("{") :])
+    assert config["model_type"] == "bert" and "generator" not in message
+    config["num_attention_heads"] = SIZES["num_attention_heads"]
+    (folder / "config.json").write_text(json.dumps(config))
+    model, report = ElectraModel.from_pretrained_with_report(folder)
+    assert report.newly_initialized == report.left_over == ()
+    expected = outputs_of("google/bert")["hidden_2"]
+    assert_close(given_by(model).last_hidden_state, expected)
+
+
 def test_sizes_of_the_other_network_are_refused(tmp_path):
     with pytest.raises(ValueError, match="SE203"):
         ElectraForMaskedLM.from_pretrained(folder_of("google/tied", tmp_path))
