@@ -16,8 +16,9 @@ from ..models import ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM
 from ..models.config import PRESETS
 from ..models.pretrained import PretrainedModel
 from ..tokenization import ElectraTokenizer
-from ..weight_files import SAFETENSORS
+from ..weight_files import SAFETENSORS, weights_among
 from .classes import CLASSES, class_of
+from .formats import FORMATS
 
 Facts = dict[str, Any]
 # Pieces of a sequence that the cost of one is computed for.
@@ -101,21 +102,29 @@ def checkpoint_facts(folder: Path) -> Facts:
         FileNotFoundError: If a file is missing.
         ValueError: If one is broken.
     """
-    cls, config = class_of(folder), ElectraConfig.from_pretrained(folder)
-    facts = network_facts(config, cls)
-    if cls.__name__ not in (config.extra.get("architectures") or ()):
-        facts["architectures"] = config.extra.get("architectures")
+    config = ElectraConfig.from_pretrained(folder)
     files = {
         file.name: file.stat().st_size
         for file in sorted(folder.iterdir())
         if file.is_file()
     }
+    graphs = [f.NAME for f in FORMATS.values() if f.FILE in files]
+    is_graph = bool(graphs) and not weights_among(files)
+    cls = class_of(folder)
+    # Before a network is made of a config that may say anything.
+    new = {} if is_graph else {cls.__name__: cls.report_of(folder).newly_initialized}
+    facts = network_facts(config, cls)
+    if cls.__name__ not in (config.extra.get("architectures") or ()):
+        facts["architectures"] = config.extra.get("architectures")
     facts["files"] = files
     facts["bytes_on_disk"] = sum(files.values())
-    file = folder / SAFETENSORS.file
-    if file.exists():
-        facts["stored_as"] = stored_dtypes(file)
-    facts["new"] = {name: _new(kind, folder) for name, kind in CLASSES.items()}
+    if SAFETENSORS.file in files:
+        facts["stored_as"] = stored_dtypes(folder / SAFETENSORS.file)
+    if is_graph:
+        facts["stored_as"] = graphs
+    else:
+        others = {name: _new(kind, folder) for name, kind in CLASSES.items()}
+        facts["new"] = {**others, **{name: list(own) for name, own in new.items()}}
     return facts
 
 

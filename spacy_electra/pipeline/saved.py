@@ -20,7 +20,12 @@ from ..tokenization import ElectraTokenizer
 # Two classes have the head of a masked language model: the first of them is meant.
 _BY_HEAD = {cls.head_class.__name__: name for name, cls in reversed(HEADS.items())}
 # What reading damaged bytes raises.
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error)
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(OverflowError, RecursionError, struct.error),
+)
+# Bytes that claim more layers than that are not made to a network.
+_MOST_LAYERS = 64
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,15 @@ def _networks(file: Path, name: str, factory: str) -> Iterator[SavedNetwork]:
         network = str(saved["network"])
         kind = _BY_HEAD.get(network, network)
         header = _header(saved["weights"])
+        config = ElectraConfig.from_dict(saved["config"])
+        if config.num_hidden_layers > max(_MOST_LAYERS, len(header)):
+            raise ValueError(f"{config.num_hidden_layers} layers")
         tokenizer = saved.get("tokenizer")
         yield SavedNetwork(
             component=name,
             factory=factory,
             kind="ElectraForCausalLM" if factory == "electra_causal_lm" else kind,
-            config=ElectraConfig.from_dict(saved["config"]),
+            config=config,
             parameters=sum(_size(entry["shape"]) for entry in header.values()),
             dtypes=tuple(sorted({entry["dtype"] for entry in header.values()})),
             tokenizer=ElectraTokenizer.from_bytes(tokenizer) if tokenizer else None,

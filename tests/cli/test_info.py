@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -200,3 +201,41 @@ def test_a_broken_checkpoint_is_one_error(tmp_path):
     done = CliRunner().invoke(app, ["info", str(tmp_path)])
     assert done.exit_code == 1
     assert done.output.count("[SE") == 1
+
+
+def test_a_graph_alone_is_described(small_config, tmp_path):
+    ElectraForPreTraining(small_config).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "model.onnx")
+    network = facts_of(tmp_path)["networks"][""]
+    assert network["stored_as"] == ["onnx"]
+    assert network["class"] == "ElectraForPreTraining"
+    assert "new" not in network
+
+
+def test_a_config_that_claims_many_layers_costs_nothing(small_config, tmp_path):
+    ElectraForPreTraining(small_config).save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    values["num_hidden_layers"] = 2**24
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    done = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "SE209" in done.output
+
+
+def test_damaged_pipelines_are_one_error_or_none(tmp_path):
+    shutil.copytree(PIPELINES / "rtd", tmp_path / "rtd")
+    file = tmp_path / "rtd" / "electra_rtd" / "model"
+    whole = file.read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(40):
+        damaged = bytearray(whole)
+        # Where the structure is, more than where the weights are.
+        for place in random.integers(0, 4000, 8).tolist():
+            damaged[place] = int(random.integers(256))
+        file.write_bytes(bytes(damaged))
+        done = CliRunner().invoke(app, ["info", str(tmp_path / "rtd"), "--json"])
+        assert done.exit_code in (0, 1)
+        assert done.exit_code == 0 or done.output.count("[SE") >= 1, done.exception
+        refused += done.exit_code
+    assert refused > 20
