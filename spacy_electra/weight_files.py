@@ -39,20 +39,31 @@ WEIGHT_FILES = (SAFETENSORS, PYTORCH, FLAX, TENSORFLOW, TENSORFLOW_1)
 
 
 def weights_among(names: Iterable[str]) -> list[str]:
-    """The files of weights that would be read, of one format alone.
+    """The files of weights that would be read, in each folder of one format alone.
 
     Args:
-        names: Of all files of a folder.
+        names: Of all files of a checkpoint, those in folders below it too, such as
+            "generator/model.safetensors".
 
     Returns:
-        The file of the preferred format, or its index and parts; [] without weights.
+        Of each folder the file of the preferred format, or its index and parts; [] for
+        a checkpoint without weights.
     """
-    every = sorted(names)
+    by_folder: dict[str, list[str]] = {}
+    for path in sorted(names):
+        folder, slash, name = path.rpartition("/")
+        by_folder.setdefault(folder + slash, []).append(name)
+    return [
+        folder + name for folder in by_folder for name in _preferred(by_folder[folder])
+    ]
+
+
+def _preferred(names: list[str]) -> list[str]:
     for form in WEIGHT_FILES:
-        parts = [name for name in every if fnmatchcase(name, form.parts)]
-        whole = [name for name in every if fnmatchcase(name, form.file)]
+        parts = [name for name in names if fnmatchcase(name, form.parts)]
+        whole = [name for name in names if fnmatchcase(name, form.file)]
         if whole:
             return whole if form.index else whole + parts
-        if form.index in every:
+        if form.index in names:
             return [form.index, *parts]
     return []

@@ -28,6 +28,14 @@ def test_names_and_readers_have_one_order():
             ["tf_model-1.h5", "tf_model.h5.index.json", "tf_model-2.h5"],
             ["tf_model.h5.index.json", "tf_model-1.h5", "tf_model-2.h5"],
         ),
+        (
+            [
+                "pytorch_model.bin",
+                "generator/tf_model.h5",
+                "generator/model.safetensors",
+            ],
+            ["pytorch_model.bin", "generator/model.safetensors"],
+        ),
         (["config.json", "vocab.txt", "training_args.bin", "optimizer.pt"], []),
     ],
 )

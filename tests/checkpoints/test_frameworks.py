@@ -1,5 +1,6 @@
 """Models of TensorFlow and Flax give here what they gave there."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from spacy_electra import models
 from spacy_electra.checkpoints import read_header, read_tensors
+from spacy_electra.checkpoints.formats import renaming
 from spacy_electra.models import ElectraConfig, ElectraModel
 from spacy_electra.models.heads import HEADS
 
@@ -39,6 +41,11 @@ def test_every_class_of_the_two_frameworks_has_a_fixture():
     there = {"tf": heads - {"ElectraForCausalLM"}, "flax": heads}
     for framework, classes in there.items():
         assert {f"{framework}/{name}" for name in classes} <= set(FOLDERS)
+
+
+def test_rules_of_names_give_what_their_docstrings_say():
+    found = doctest.testmod(renaming)
+    assert found.attempted and not found.failed
 
 
 @pytest.mark.parametrize("name", FOLDERS)
