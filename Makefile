@@ -4,13 +4,33 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint docs project clean
+.PHONY: demo test quick lint docs wheel project clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m spacy electra demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+# What most changes touch, in less than a minute.
+QUICK := tests/tokenization tests/checkpoints tests/models/test_packed.py \
+	tests/models/test_heads.py tests/layers/test_head.py tests/pipeline/test_rtd.py
+
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 $(QUICK)
+
+# The same tests on the built wheel, in an environment that never saw the checkout.
+WHEEL := build/wheel
+
+wheel: $(INSTALLED)
+	rm -rf $(WHEEL)
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir $(WHEEL)/dist .
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/python -m pip install --quiet -c constraints.txt \
+		"$$(echo $(WHEEL)/dist/*.whl)[test]"
+	cp -r tests pyproject.toml $(WHEEL)
+	cd $(WHEEL) && venv/bin/python -m pytest -n 2 $(QUICK)
 
 # Every workflow of the spaCy project, with small budgets.
 project: $(INSTALLED)

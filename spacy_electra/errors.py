@@ -878,3 +878,4 @@ class Errors(_Message):
     SE544 = (
         "Only Docs and Spans can be shown, not {kind}. Give what `nlp(text)` returns."
     )
+    SE680 = "{path} exists. Give another name, or --force to write over it."

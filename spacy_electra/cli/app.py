@@ -13,6 +13,7 @@ from .evaluate import evaluate
 from .export import export
 from .failing import plain_errors
 from .info import info
+from .init_config import init_config
 from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
@@ -35,9 +36,8 @@ app.command("calibrate")(plain_errors(calibrate))
 app.command("export")(plain_errors(export))
 app.command("convert")(plain_errors(convert))
 app.command("info")(plain_errors(info))
-# The config's settings are options too, and typer does not know them.
-app.command(
-    "pretrain",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(plain_errors(pretrain))
+# A config's settings are options too, and typer does not know them.
+_WITH_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("pretrain", context_settings=_WITH_SETTINGS)(plain_errors(pretrain))
+app.command("init-config", context_settings=_WITH_SETTINGS)(plain_errors(init_config))
 spacy_app.add_typer(app)
