@@ -140,3 +140,20 @@ def test_a_pipeline_without_the_component_is_an_error(text, tmp_path):
     spacy.blank("en").to_disk(tmp_path / "empty")
     status, output = calibrate(text, tmp_path / "empty")
     assert status == 1 and "[SE540]" in output
+
+
+def test_a_component_on_a_shared_encoder(text, tmp_path):
+    pytest.importorskip("spacy_transformers")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra", config={"model": {"name": "en_tiny", "precision": "fp32"}})
+    listener = {"@architectures": "spacy-electra.EncoderListener.v1"}
+    nlp.add_pipe("electra_rtd", config={"model": {"encoder": listener}})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "pipeline")
+    status, output = calibrate(text, tmp_path / "pipeline", "--false-marks", 5)
+    assert status == 0, output
+    nlp = spacy.load(tmp_path / "pipeline")
+    nlp.get_pipe("electra_rtd").false_marks_per_1000 = 5
+    docs = list(nlp.pipe(text.read_text(encoding="utf8").split("\n\n")))
+    words = nlp.get_pipe("electra_rtd").calibration.domains["own"].words
+    assert 0 < sum(len(doc.spans["rtd"]) for doc in docs) <= 5 * words / 1000
