@@ -47,6 +47,7 @@ class CalibratedComponent(HeadComponent):
         self._own: Calibration | None = None
         self._is_loaded = False
         self._checked: Calibration | None = None
+        self._was_sought = False
         self.threshold = threshold
         self.domain, self.calibrated = domain, calibrated
         self.false_marks_per_1000 = false_marks_per_1000
@@ -119,6 +120,7 @@ class CalibratedComponent(HeadComponent):
     @calibration.setter
     def calibration(self, table: Calibration | None) -> None:
         self._own, self._checked, self._is_loaded = table, None, True
+        self._was_sought = False
 
     def _beside_source(self) -> Path | None:
         if self._is_loaded:
@@ -186,7 +188,8 @@ class CalibratedComponent(HeadComponent):
     ) -> None:
         """Read the weights, and the table, from the source; as in the base."""
         super().initialize(get_examples, nlp=nlp, labels=labels)
-        self._own, self._is_loaded, self._checked = None, False, None
+        self._own, self._checked = None, None
+        self._is_loaded = self._was_sought = False
 
     def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
         """Learn from a batch; as in the base."""
@@ -195,8 +198,10 @@ class CalibratedComponent(HeadComponent):
 
     def _saved(self) -> Calibration | None:
         """The table, if it is one of these weights."""
-        if self.model.shim.is_empty:
+        if self.model.shim.is_empty or (self._own is None and self._was_sought):
             return None
+        # The source may be a hub id, which is not asked for a table at every saving.
+        self._was_sought = True
         try:
             table = self.calibration
         except FileNotFoundError:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from spacy_electra.pipeline import calibrated
 from spacy_electra.pipeline.calibrating import (
     CleanScores,
     clean_scores,
@@ -311,6 +312,24 @@ def test_the_bundled_table_is_there_without_being_asked_for(nlp, tmp_path):
     loaded = spacy.load(tmp_path / "saved").get_pipe("electra_rtd")
     assert "web" in loaded.calibration.domains
     assert loaded.mark_threshold == nlp.get_pipe("electra_rtd").mark_threshold
+
+
+def test_a_source_is_asked_for_a_table_once_however_often_one_saves(
+    nlp, tmp_path, monkeypatch
+):
+    nlp.add_pipe("electra_rtd")
+    nlp.initialize()
+    asked = []
+
+    def resolve(source):
+        asked.append(source)
+        return tmp_path
+
+    monkeypatch.setattr(calibrated, "resolve_source", resolve)
+    for number in range(3):
+        nlp.to_disk(tmp_path / str(number))
+        nlp.to_bytes()
+    assert len(asked) == 1
 
 
 def test_without_a_table_a_rate_is_an_error(component, nlp):
