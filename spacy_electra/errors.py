@@ -232,8 +232,8 @@ class Errors(_Message):
     )
     SE036 = (
         "{folder} has no config.json, as checkpoints of TensorFlow 1 come. Write one "
-        "there. By the weights it is {config} Check num_attention_heads, which no "
-        "weight tells; Google's have one of 64 columns. {generator}"
+        "there. By the weights it is {config}. Check num_attention_heads, which no "
+        "weight tells; Google's networks have one for 64 of hidden_size. {generator}"
     )
 
     # Other formats: SE060 to SE079
