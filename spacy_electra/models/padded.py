@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ..errors import Errors
 
+# The logit of padding: not minus infinity, so that no sum of two is NaN.
+LEAST = torch.finfo(torch.float32).min
+
 
 class PaddedInputs(NamedTuple):
     """What the embeddings of a padded batch are computed from.
@@ -90,3 +93,52 @@ def pad_rows(state: Tensor, rows: Tensor | None, shape: tuple[int, int]) -> Tens
         return state.view(*shape, -1)
     padded = state.new_zeros((shape[0] * shape[1], state.shape[-1]))
     return padded.index_copy(0, rows, state).view(*shape, -1)
+
+
+def without_padding(logits: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Logits whose rows at padding are ``LEAST``.
+
+    Args:
+        logits: float32 [B, S, ...].
+        attention_mask: 1 for a piece, 0 for padding, [B, S].
+    """
+    if attention_mask is None or attention_mask.dim() != 2:
+        return logits
+    return logits.masked_fill(~attention_mask.bool()[..., None], LEAST)
+
+
+def shape_of_choices(
+    input_ids: Tensor | None, inputs_embeds: Tensor | None
+) -> tuple[int, int]:
+    """B and C of a batch of choices; what was not given is told later.
+
+    Raises:
+        ValueError: If the ids are not [B, C, S], or the embeddings not [B, C, S, E].
+    """
+    given, dims = (inputs_embeds, 4) if input_ids is None else (input_ids, 3)
+    if given is None:
+        return 0, 0
+    if given.dim() != dims:
+        raise ValueError(Errors.SE018(shape=tuple(given.shape)))
+    return given.shape[0], given.shape[1]
+
+
+def choices_as_rows(*parts: Tensor | None) -> list[Tensor | None]:
+    """Inputs [B, C, ...] as [B C, ...]."""
+    return [None if part is None else part.flatten(0, 1) for part in parts]
+
+
+def rows_as_choices(
+    logits: Tensor, shape: tuple[int, int], attention_mask: Tensor | None
+) -> Tensor:
+    """Logits [B C] as [B, C], ``LEAST`` where a choice has no piece.
+
+    Args:
+        logits: float32.
+        shape: B and C.
+        attention_mask: 1 for a piece, 0 for padding, [B, C, S].
+    """
+    logits = logits.view(shape)
+    if attention_mask is None:
+        return logits
+    return logits.masked_fill(~attention_mask.bool().flatten(2).any(-1), LEAST)

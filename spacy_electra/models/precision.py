@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from ..errors import Errors
 
@@ -67,3 +68,10 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+def without_autocast(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    """What a layer gives in the precision of its weights, whatever is asked for."""
+    with torch.autocast(inputs.device.type, enabled=False):
+        outputs: Tensor = layer(inputs.to(layer.weight.dtype))
+    return outputs

@@ -6,14 +6,13 @@ Strings, numbers and lists of them in ``doc.user_data`` survive ``doc.to_bytes()
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 from spacy.training import Example
 
 from ..errors import Errors
-from ..tokenization.alignment import token_starts
 
 
 def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -31,6 +30,25 @@ def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:
         _, method, getter, setter = Doc.get_extension(name)
         if (method, getter, setter) != (None, ways.get("getter"), ways.get("setter")):
             raise ValueError(Errors.SE382(name=name))
+
+
+def register_on_tokens(key: str, name: str, *, default: Any) -> None:
+    """Add an extension attribute to ``Token``, if it is not there yet.
+
+    Args:
+        key: The setting that names it, for messages.
+        name: Of the attribute.
+        default: Of a token that has no value.
+
+    Raises:
+        ValueError: If there is one of that name that somebody computes.
+    """
+    if not Token.has_extension(name):
+        Token.set_extension(name, default=default)
+    # What is set on a token is read only where nobody computes it instead.
+    _, method, getter, _ = Token.get_extension(name)
+    if method is not None or getter is not None:
+        raise ValueError(Errors.SE354(name=name, key=key))
 
 
 def stored(doc: Doc, name: str, default: Any = ()) -> Any:
@@ -51,19 +69,6 @@ def is_stored(doc: Doc, name: str) -> bool:
 def store(doc: Doc, name: str, value: Any) -> None:
     """Set an attribute to plain data."""
     doc.user_data[_key(name)] = value
-
-
-def store_per_token(doc: Doc, name: str, values: Sequence[Any]) -> None:
-    """Set an attribute of each token, as ``token._.name = value`` does, but at once.
-
-    Args:
-        doc: Of the tokens.
-        name: Of the extension attribute of ``Token``.
-        values: One per token.
-    """
-    starts = token_starts(doc).tolist()
-    keys: list[Any] = [("._.", name, start, None) for start in starts]
-    doc.user_data.update(zip(keys, values, strict=True))
 
 
 def copy_stored(source: Doc, target: Doc, name: str) -> None:

@@ -22,9 +22,9 @@ from .calibration_file import (
     read_calibration,
     write_calibration,
 )
-from .component import HeadComponent
+from .component import HeadComponent, check_probability
 
-_RATE, _DOMAIN, _CALIBRATED = "false_marks_per_1000", "domain", "calibrated"
+RATE, CALIBRATED, _DOMAIN = "false_marks_per_1000", "calibrated", "domain"
 
 
 class CalibratedComponent(HeadComponent):
@@ -62,22 +62,18 @@ class CalibratedComponent(HeadComponent):
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            requirement = "a probability, 0 to 1"
-            raise ValueError(
-                Errors.SE003(name="threshold", requirement=requirement, value=value)
-            )
+        check_probability("threshold", value)
         self.cfg["threshold"] = value
-        self.cfg.pop(_RATE, None)
+        self.cfg.pop(RATE, None)
 
     @property
     def false_marks_per_1000(self) -> float | None:
         """Wished rate of false marks, in place of ``threshold``; may be changed."""
-        return self.cfg.get(_RATE)
+        return self.cfg.get(RATE)
 
     @false_marks_per_1000.setter
     def false_marks_per_1000(self, value: float | None) -> None:
-        self._keep(_RATE, None if value is None else check_rate(value))
+        self._keep(RATE, None if value is None else check_rate(value))
 
     @property
     def domain(self) -> str | None:
@@ -91,11 +87,11 @@ class CalibratedComponent(HeadComponent):
     @property
     def calibrated(self) -> bool:
         """Whether scores are calibrated probabilities."""
-        return bool(self.cfg.get(_CALIBRATED))
+        return bool(self.cfg.get(CALIBRATED))
 
     @calibrated.setter
     def calibrated(self, value: bool) -> None:
-        self._keep(_CALIBRATED, value or None)
+        self._keep(CALIBRATED, value or None)
 
     def _keep(self, key: str, value: Any) -> None:
         # What a saved component does not say, a config may say as it is loaded.
@@ -143,7 +139,7 @@ class CalibratedComponent(HeadComponent):
             ValueError: If there is no table for these weights, or it can't tell.
         """
         check_rate(rate)
-        table = self._table(f"{_RATE} = {rate:g}")
+        table = self._table(f"{RATE} = {rate:g}")
         raw = table.threshold(rate, domain or self.domain)
         if not self.calibrated:
             return raw
@@ -160,7 +156,7 @@ class CalibratedComponent(HeadComponent):
         """What makes scores of logits."""
         if not self.calibrated:
             return UNSCALED
-        scale = self._table(f"{_CALIBRATED} = true").scores
+        scale = self._table(f"{CALIBRATED} = true").scores
         if scale is None:
             raise ValueError(Errors.SE539(name=self.name))
         return scale

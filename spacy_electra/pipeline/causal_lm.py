@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
@@ -17,9 +17,9 @@ from ..layers.language_model import LanguageModel, window_attributes
 from ..layers.likelihood import log_likelihoods, sums_per_token
 from ..layers.listener import EncoderListener, release
 from ..layers.writing import write_on
-from ..tokenization.alignment import align, token_starts
-from .attributes import register, store
-from .component import HeadComponent
+from ..tokenization.alignment import align
+from .attributes import register, register_on_tokens, store
+from .component import HeadComponent, store_per_token
 from .lm_learning import Knowledge, learn, next_piece_knowledge, next_piece_targets
 
 DEFAULT_MODEL = {
@@ -115,8 +115,7 @@ class ElectraCausalLM(HeadComponent):
             likelihood_attribute=likelihood_attribute,
         )
         register({likelihood_attribute: {"default": None}})
-        if not Token.has_extension(surprisal_attribute):
-            Token.set_extension(surprisal_attribute, default=None)
+        register_on_tokens("surprisal_attribute", surprisal_attribute, default=None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -143,11 +142,7 @@ class ElectraCausalLM(HeadComponent):
         """Set what ``predict`` found."""
         attribute = self.cfg["surprisal_attribute"]
         for doc, found in zip(docs, scores, strict=True):
-            # What `token._.name = value` does, without an Underscore object for each.
-            keys: list[Any] = [
-                ("._.", attribute, start, None) for start in token_starts(doc).tolist()
-            ]
-            doc.user_data.update(zip(keys, found.surprisal.tolist(), strict=True))
+            store_per_token(doc, attribute, found.surprisal.tolist())
             store(doc, self.cfg["likelihood_attribute"], found.log_likelihood)
 
     def generate(

@@ -1,14 +1,15 @@
-"""What components over a head share: their run over a stream, and how they learn."""
+"""What components over a head share: how they run, learn, and set what they found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch
 from spacy.vocab import Vocab
@@ -18,6 +19,7 @@ from thinc.util import to_numpy
 from ..errors import Errors
 from ..layers.head import Head
 from ..layers.types import Text
+from ..tokenization.alignment import token_starts
 
 # Docs are run in groups of so many spaCy tokens: enough to sort windows by length, few
 # enough for the states of their pieces to stay small.
@@ -237,3 +239,42 @@ def annotate_in_groups(
                 handle(component.name, component, group, error)
             else:
                 yield from group
+
+
+def store_per_token(doc: Doc, name: str, values: Sequence[Any]) -> None:
+    """Set an attribute of each token, as ``token._.name = value`` does, but at once.
+
+    Args:
+        doc: Of the tokens.
+        name: Of the extension attribute of ``Token``.
+        values: One per token.
+    """
+    starts = token_starts(doc).tolist()
+    keys: list[Any] = [("._.", name, start, None) for start in starts]
+    doc.user_data.update(zip(keys, values, strict=True))
+
+
+def store_spans(
+    doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]
+) -> None:
+    """Set a span group with a score for each span, as spaCy's ``spancat`` does.
+
+    Args:
+        doc: Of the spans.
+        key: Of the group in ``doc.spans``.
+        spans: Any number.
+        scores: One each; they are ``doc.spans[key].attrs["scores"]``, float32.
+    """
+    attrs = {"scores": np.asarray(scores, dtype=np.float32)}
+    doc.spans[key] = SpanGroup(doc, name=key, spans=list(spans), attrs=attrs)
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse a setting that is no probability.
+
+    Raises:
+        ValueError: If it is not from 0 to 1.
+    """
+    if not 0.0 <= value <= 1.0:
+        requirement = "a probability, 0 to 1"
+        raise ValueError(Errors.SE003(name=name, requirement=requirement, value=value))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from thinc.util import to_numpy
 
 # The loss, and its gradient with respect to the first argument, float32 of its shape.
 Loss = tuple[float, NDArray[np.float32]]
@@ -74,6 +76,22 @@ def mean_squared_error(
     shares = _shares(counts)
     differences = np.where(shares > 0, found - wanted, 0.0)
     return _loss(differences**2 * shares, 2 * differences * shares)
+
+
+def over_texts(
+    loss: Callable[..., Loss], scores: Sequence[Any], *others: ArrayLike
+) -> tuple[float, list[Any]]:
+    """A loss over the rows of all texts, and its gradient for each text.
+
+    Args:
+        loss: One of this module.
+        scores: An array per text, on any device.
+        others: What else the loss takes, for all rows.
+    """
+    arrays = [to_numpy(part) for part in scores]
+    value, gradient = loss(np.concatenate(arrays), *others)
+    ends = np.cumsum([len(part) for part in arrays])[:-1]
+    return value, list(np.split(gradient, ends))
 
 
 def _shares(weights: Any) -> NDArray[np.float64]:

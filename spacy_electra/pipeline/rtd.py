@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -11,99 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.types import Floats1d
-from thinc.util import to_numpy
 
 from ..errors import Errors
 from ..layers.head import Head
 from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
-from ..tokenization.alignment import token_starts
-from .calibrated import CalibratedComponent
-from .losses import binary_cross_entropy
-from .rtd_objectives import RTDObjective, SupervisedRTD
+from .attributes import register_on_tokens
+from .calibrated import CALIBRATED, RATE, CalibratedComponent
+from .component import store_per_token, store_spans
+from .losses import binary_cross_entropy, over_texts
+from .rtd_objectives import RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
 from .rtd_scorer import Scores, gold_labels
 
-# The settings of the encoder are the defaults of its architecture.
-DEFAULT_MODEL = {
-    "@architectures": "spacy-electra.RTD.v1",
-    "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
-}
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000
-
-
-@Language.factory(
-    "electra_rtd",
-    assigns=["token._.rtd_score", "token._.is_replaced", "doc.spans"],
-    default_config={
-        "model": DEFAULT_MODEL,
-        "threshold": 0.5,
-        "false_marks_per_1000": None,
-        "calibration": None,
-        "domain": None,
-        "calibrated": False,
-        "spans_key": "rtd",
-        "label": "REPLACED",
-        "score_attribute": "rtd_score",
-        "flag_attribute": "is_replaced",
-        "objective": "pretrain",
-        "positive_weight": 1.0,
-        "pretraining": asdict(PretrainRTD()),
-        "scorer": {"@scorers": "spacy-electra.RTDScorer.v1"},
-    },
-    default_score_weights={
-        "rtd_auc": 1.0,
-        "rtd_p": 0.0,
-        "rtd_r": 0.0,
-        "rtd_f": 0.0,
-        "rtd_f05": 0.0,
-        "rtd_base_rate": None,
-        "rtd_mlm_loss": None,
-        "rtd_mlm_accuracy": None,
-    },
-)
-def make_electra_rtd(
-    nlp: Language,
-    name: str,
-    model: Head,
-    threshold: float,
-    false_marks_per_1000: float | None,
-    calibration: str | None,
-    domain: str | None,
-    calibrated: bool,
-    spans_key: str,
-    label: str,
-    score_attribute: str,
-    flag_attribute: str,
-    objective: str | RTDObjective,
-    positive_weight: float,
-    pretraining: dict[str, Any],
-    scorer: Callable[..., Scores] | None,
-) -> ElectraRTD:
-    """Create the component; arguments as in ``ElectraRTD``."""
-    return ElectraRTD(
-        nlp.vocab,
-        model,
-        name,
-        threshold=threshold,
-        false_marks_per_1000=false_marks_per_1000,
-        calibration=calibration,
-        domain=domain,
-        calibrated=calibrated,
-        spans_key=spans_key,
-        label=label,
-        score_attribute=score_attribute,
-        flag_attribute=flag_attribute,
-        objective=objective,
-        positive_weight=positive_weight,
-        pretraining=pretraining,
-        scorer=scorer,
-    )
 
 
 class ElectraRTD(CalibratedComponent):
@@ -161,21 +86,11 @@ class ElectraRTD(CalibratedComponent):
         pretraining: dict[str, Any] | None = None,
         scorer: Callable[..., Scores] | None = None,
     ) -> None:
-        ways: list[RTDObjective] = [
-            settings_from(PretrainRTD, "pretraining", pretraining or {}),
-            SupervisedRTD(positive_weight),
-        ]
-        if isinstance(objective, RTDObjective):
-            ways.append(objective)
-            if isinstance(objective, SupervisedRTD):
-                positive_weight = objective.positive_weight
-            objective = objective.name
-        self.objectives = {way.name: way for way in ways}
-        if objective not in self.objectives:
-            choices = ", ".join(self.objectives)
-            raise ValueError(
-                Errors.SE002(name="objective", value=objective, choices=choices)
-            )
+        if isinstance(objective, SupervisedRTD):
+            positive_weight = objective.positive_weight
+        pretrain = settings_from(PretrainRTD, "pretraining", pretraining or {})
+        ways = (pretrain, SupervisedRTD(positive_weight))
+        self.objectives, objective = with_objective(ways, objective)
         if score_attribute == flag_attribute:
             raise ValueError(Errors.SE353(name=score_attribute))
         super().__init__(
@@ -198,17 +113,8 @@ class ElectraRTD(CalibratedComponent):
         # A string of its own, so that nlp.memory_zone() does not free it.
         vocab.strings.add(label)
         vocab.strings.add(spans_key)
-        self._register_attributes()
-
-    def _register_attributes(self) -> None:
-        for key in ("score_attribute", "flag_attribute"):
-            attribute = self.cfg[key]
-            if not Token.has_extension(attribute):
-                Token.set_extension(attribute, default=None)
-            # What is set on a token is read only where nobody computes it instead.
-            _, method, getter, _ = Token.get_extension(attribute)
-            if method is not None or getter is not None:
-                raise ValueError(Errors.SE354(name=attribute, key=key))
+        register_on_tokens("score_attribute", score_attribute, default=None)
+        register_on_tokens("flag_attribute", flag_attribute, default=None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -246,44 +152,25 @@ class ElectraRTD(CalibratedComponent):
 
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        scale = self.scale
-        logits = (torch.from_numpy(part).double() for part in super().predict(docs))
-        return [
-            (part / scale.temperature + scale.bias).sigmoid().numpy() for part in logits
-        ]
+        logits = [torch.from_numpy(part).double() for part in super().predict(docs)]
+        if self.cfg.get(CALIBRATED):
+            scale = self.scale
+            logits = [part / scale.temperature + scale.bias for part in logits]
+        return [part.sigmoid().numpy() for part in logits]
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]
     ) -> None:
         """Set what ``predict`` found."""
-        threshold = self.mark_threshold
+        cfg = self.cfg
+        threshold = self.mark_threshold if RATE in cfg else cfg["threshold"]
         for doc, probabilities in zip(docs, scores, strict=True):
             marked = probabilities >= threshold
-            self._set_attributes(doc, probabilities, marked)
-            label = self.cfg["label"]
-            places = np.flatnonzero(marked)
-            key = self.cfg["spans_key"]
-            doc.spans[key] = SpanGroup(
-                doc,
-                name=key,
-                spans=[Span(doc, i, i + 1, label=label) for i in places.tolist()],
-                attrs={"scores": probabilities[places].astype(np.float32)},
-            )
-
-    def _set_attributes(
-        self,
-        doc: Doc,
-        probabilities: NDArray[np.float64],
-        marked: NDArray[np.bool_],
-    ) -> None:
-        # What `token._.name = value` does, without an Underscore object for each.
-        starts = token_starts(doc).tolist()
-        for attribute, values in (
-            (self.cfg["score_attribute"], probabilities.tolist()),
-            (self.cfg["flag_attribute"], marked.tolist()),
-        ):
-            keys = [("._.", attribute, start, None) for start in starts]
-            doc.user_data.update(zip(keys, values, strict=True))  # type: ignore[arg-type]
+            store_per_token(doc, cfg["score_attribute"], probabilities.tolist())
+            store_per_token(doc, cfg["flag_attribute"], marked.tolist())
+            places = np.flatnonzero(marked).tolist()
+            spans = [Span(doc, i, i + 1, label=cfg["label"]) for i in places]
+            store_spans(doc, cfg["spans_key"], spans, probabilities[places])
 
     def learn(self, examples: Sequence[Example]) -> float:
         """Learn in the way of the objective."""
@@ -307,13 +194,9 @@ class ElectraRTD(CalibratedComponent):
             without pieces counts for neither.
         """
         key = self.cfg["spans_key"]
-        gold = [gold_labels(example, key) for example in examples]
-        labels = np.concatenate(gold)
-        logits = np.concatenate([to_numpy(part) for part in scores])
+        labels = np.concatenate([gold_labels(example, key) for example in examples])
         weights = np.where(labels, self.cfg["positive_weight"], 1.0)
-        loss, gradient = binary_cross_entropy(logits, labels, weights)
-        ends = np.cumsum([len(part) for part in gold])
-        return loss, list(np.split(gradient, ends[:-1]))
+        return over_texts(binary_cross_entropy, scores, labels, weights)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Scores:
         """Score against gold spans, or, where there are none, by the objective.
@@ -328,12 +211,8 @@ class ElectraRTD(CalibratedComponent):
             scores = self.objective.score(self, examples)
             if scores is not None:
                 return scores
-        own = {
-            "spans_key": key,
-            "threshold": self.mark_threshold,
-            "score_of": self.scores_of,
-        }
-        return super().score(examples, **{**kwargs, **own})
+        own = {"threshold": self.mark_threshold, "score_of": self.scores_of}
+        return super().score(examples, **{**kwargs, "spans_key": key, **own})
 
     def scores_of(self, doc: Doc) -> NDArray[np.float64]:
         """The probabilities that were set on a Doc; 0 where none was."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,3 +77,28 @@ class SupervisedRTD(RTDObjective):
     def learn(self, component: ElectraRTD, examples: Sequence[Example]) -> float:
         """As every component over a head learns."""
         return component.learn_from_gold(examples)
+
+
+def with_objective(
+    ways: Iterable[RTDObjective], objective: str | RTDObjective
+) -> tuple[dict[str, RTDObjective], str]:
+    """Ways to train by their names, and the name of the one that is asked for.
+
+    Args:
+        ways: Those that have names of their own.
+        objective: The name of one, or another way, which takes the place of one of its
+            name.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    by_name = {way.name: way for way in ways}
+    if isinstance(objective, RTDObjective):
+        by_name[objective.name] = objective
+        return by_name, objective.name
+    if objective not in by_name:
+        choices = ", ".join(by_name)
+        raise ValueError(
+            Errors.SE002(name="objective", value=objective, choices=choices)
+        )
+    return by_name, objective

@@ -18,7 +18,7 @@ from ..errors import Errors
 from ..layers.head import Head
 from ..layers.types import Text, TextPair
 from .attributes import register, stored
-from .component import HeadComponent
+from .component import HeadComponent, check_probability
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .textcat_scorer import Scores
 
@@ -95,11 +95,7 @@ class ElectraTextcat(HeadComponent):
         scorer: Callable[..., Scores] | None = None,
     ) -> None:
         super().__init__(vocab, model, name, scorer=scorer, threshold=threshold)
-        if not 0.0 <= threshold <= 1.0:
-            requirement = "a probability, 0 to 1"
-            raise ValueError(
-                Errors.SE003(name="threshold", requirement=requirement, value=threshold)
-            )
+        check_probability("threshold", threshold)
         # Losses are computed here, from logits.
         model.attrs["gives_logits"] = True
         register({PAIR: {"default": None}})

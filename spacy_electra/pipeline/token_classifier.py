@@ -3,80 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.types import Floats2d
-from thinc.util import to_numpy
 
 from ..errors import Errors, listed
 from ..layers.head import Head
-from .attributes import store_per_token
-from .component import HeadComponent
-from .losses import cross_entropy
+from .attributes import register_on_tokens
+from .component import HeadComponent, store_per_token, store_spans
+from .losses import cross_entropy, over_texts
 from .schemes import OUTSIDE, Scheme
 from .token_classifier_scorer import Gold, Scores, gold_tags, labels_in
 
 ANNOTATES = ("ents", "spans", "tokens")
-
-
-@Language.factory(
-    "electra_token_classifier",
-    assigns=["doc.ents", "doc.spans", "token._.electra_label", "token._.electra_score"],
-    default_config={
-        "model": {
-            "@architectures": "spacy-electra.TokenClassification.v1",
-            "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
-        },
-        "annotates": "ents",
-        "scheme": "BIO",
-        "spans_key": "electra",
-        "label_attribute": "electra_label",
-        "score_attribute": "electra_score",
-        "overwrite": False,
-        "scorer": {"@scorers": "spacy-electra.TokenClassifierScorer.v1"},
-    },
-    default_score_weights={
-        "token_classifier_score": 1.0,
-        "ents_f": 0.0,
-        "ents_p": 0.0,
-        "ents_r": 0.0,
-        "ents_per_type": None,
-        "token_labels_acc": None,
-        "token_labels_macro_f": None,
-        "token_labels_per_type": None,
-    },
-)
-def make_electra_token_classifier(
-    nlp: Language,
-    name: str,
-    model: Head,
-    annotates: str,
-    scheme: str,
-    spans_key: str,
-    label_attribute: str,
-    score_attribute: str,
-    overwrite: bool,
-    scorer: Callable[..., Scores] | None,
-) -> ElectraTokenClassifier:
-    """Create the component; arguments as in ``ElectraTokenClassifier``."""
-    return ElectraTokenClassifier(
-        nlp.vocab,
-        model,
-        name,
-        annotates=annotates,
-        scheme=scheme,
-        spans_key=spans_key,
-        label_attribute=label_attribute,
-        score_attribute=score_attribute,
-        overwrite=overwrite,
-        scorer=scorer,
-    )
 
 
 class ElectraTokenClassifier(HeadComponent):
@@ -147,9 +91,8 @@ class ElectraTokenClassifier(HeadComponent):
         }
         self.gold_place = places[annotates]
         vocab.strings.add(spans_key)
-        for attribute, default in ((label_attribute, ""), (score_attribute, 0.0)):
-            if not Token.has_extension(attribute):
-                Token.set_extension(attribute, default=default)
+        register_on_tokens("label_attribute", label_attribute, default="")
+        register_on_tokens("score_attribute", score_attribute, default=0.0)
         if not Span.has_extension(score_attribute):
             Span.set_extension(score_attribute, default=0.0)
 
@@ -203,10 +146,7 @@ class ElectraTokenClassifier(HeadComponent):
                 Errors.SE399(unknown=listed(unknown), known=listed(self.labels))
             )
         gold = np.array([numbers[tag] for tag in tags], dtype=np.int64)
-        arrays = [to_numpy(part) for part in scores]
-        loss, gradient = cross_entropy(np.concatenate(arrays), gold)
-        ends = np.cumsum([len(part) for part in arrays])[:-1]
-        return loss, cast(list[Floats2d], np.split(gradient, ends))
+        return over_texts(cross_entropy, scores, gold)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:
         """Set what ``predict`` found."""
@@ -246,10 +186,7 @@ class ElectraTokenClassifier(HeadComponent):
         for span, score in zip(spans, scores, strict=True):
             span._.set(self.cfg["score_attribute"], score)
         if self.cfg["annotates"] == "spans":
-            key = self.cfg["spans_key"]
-            doc.spans[key] = SpanGroup(
-                doc, name=key, spans=spans, attrs={"scores": np.array(scores, "f")}
-            )
+            store_spans(doc, self.cfg["spans_key"], spans, scores)
             return
         kept = [] if self.cfg["overwrite"] else list(doc.ents)
         taken = {i for span in kept for i in range(span.start, span.end)}

@@ -119,12 +119,17 @@ class HeadModel(PretrainedModel):
     ) -> Tensor:
         """The loss of a padded batch, float scalar.
 
+        Here it is the mean cross-entropy of labels that exclude each other; those at
+        padding do not count.
+
         Args:
             logits: As ``forward`` returns them.
             labels: As ``forward`` takes them.
             attention_mask: As ``forward`` takes it.
         """
-        raise NotImplementedError
+        if attention_mask is not None and attention_mask.dim() == 2:
+            labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
+        return mean_cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ..config import ElectraConfig
 from ..electra import ElectraModel
 from ..initialization import initialize_weights
 from ..norm import LayerNorm
-from .base import IGNORED, HeadModel, mean_cross_entropy
+from .base import HeadModel
 
 
 class MaskedLMHead(nn.Module):
@@ -64,11 +64,3 @@ class ElectraForMaskedLM(HeadModel):
         """
         self.electra.embeddings = other.embeddings
         self.tie_weights()
-
-    def loss(
-        self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
-    ) -> Tensor:
-        """Float scalar; see the class."""
-        if attention_mask is not None and attention_mask.dim() == 2:
-            labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
-        return mean_cross_entropy(logits.flatten(0, 1), labels.flatten())

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
-from ...errors import Errors
 from ..config import ElectraConfig
 from ..initialization import initialize_weights
 from ..outputs import HeadOutput
 from ..packing import PackedBatch
+from ..padded import choices_as_rows, rows_as_choices, shape_of_choices
 from ..summary import SequenceSummary
-from .base import HeadModel, mean_cross_entropy
+from .base import HeadModel
 
 
 class MultipleChoiceHead(nn.Module):
@@ -62,25 +61,15 @@ class ElectraForMultipleChoice(HeadModel):
         output_hidden_states: bool = False,
     ) -> HeadOutput:
         """As ``HeadModel.forward``, with an axis for the choices after the first."""
-        given = inputs_embeds if input_ids is None else input_ids
-        if given is not None and given.dim() != (3 if given is input_ids else 4):
-            raise ValueError(Errors.SE018(shape=tuple(given.shape)))
+        shape = shape_of_choices(input_ids, inputs_embeds)
         output = super().forward(
-            _flat(input_ids),
-            _flat(attention_mask),
-            _flat(token_type_ids),
-            _flat(position_ids),
+            *choices_as_rows(input_ids, attention_mask, token_type_ids, position_ids),
             head_mask,
-            _flat(inputs_embeds),
-            None,
-            output_attentions,
-            output_hidden_states,
+            *choices_as_rows(inputs_embeds),
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
         )
-        assert given is not None
-        logits = output.logits.view(given.shape[:2])
-        if attention_mask is not None:
-            empty = ~attention_mask.bool().flatten(2).any(-1)
-            logits = logits.masked_fill(empty, torch.finfo(logits.dtype).min)
+        logits = rows_as_choices(output.logits, shape, attention_mask)
         loss = None if labels is None else self.loss(logits, labels, None)
         return replace(output, loss=loss, logits=logits)
 
@@ -91,14 +80,3 @@ class ElectraForMultipleChoice(HeadModel):
     def packed_units(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Likewise, float [B, H]."""
         return self.head.summary.pick_packed(hidden, batch.lengths)
-
-    def loss(
-        self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
-    ) -> Tensor:
-        """Float scalar; see the class."""
-        return mean_cross_entropy(logits, labels.flatten())
-
-
-def _flat(part: Tensor | None) -> Tensor | None:
-    """[B, C, ...] -> [B C, ...]."""
-    return None if part is None else part.flatten(0, 1)

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from ..config import ElectraConfig
 from ..initialization import initialize_weights
 from ..outputs import EncoderOutput, QuestionAnsweringOutput
+from ..padded import LEAST, without_padding
+from ..precision import without_autocast
 from .base import IGNORED, HeadModel, mean_cross_entropy
-
-# The logit of padding: not minus infinity, so that no sum of two is NaN.
-_LEAST = torch.finfo(torch.float32).min
 
 
 class QuestionAnsweringHead(nn.Module):
@@ -27,10 +26,7 @@ class QuestionAnsweringHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Float [..., H] -> float32 [..., 2]."""
         # Rounded to bf16, the logits of neighbouring pieces would often be equal.
-        with torch.autocast(hidden.device.type, enabled=False):
-            states = hidden.to(self.classifier.weight.dtype)
-            logits: Tensor = self.classifier(states)
-        return logits.float()
+        return without_autocast(self.classifier, hidden).float()
 
 
 class ElectraForQuestionAnswering(HeadModel):
@@ -60,8 +56,8 @@ class ElectraForQuestionAnswering(HeadModel):
     ) -> QuestionAnsweringOutput:
         """As ``HeadModel.forward``, with two positions as labels, int64 [B] each."""
         if start_positions is not None and end_positions is not None:
-            positions = (start_positions.flatten(), end_positions.flatten())
-            options["labels"] = torch.stack(positions, dim=-1)
+            both = start_positions.flatten(), end_positions.flatten()
+            options["labels"] = torch.stack(both, dim=-1)
         return cast(QuestionAnsweringOutput, super().forward(*inputs, **options))
 
     def output(  # type: ignore[override]
@@ -72,27 +68,18 @@ class ElectraForQuestionAnswering(HeadModel):
     ) -> QuestionAnsweringOutput:
         """As in ``HeadModel``, with the two logits apart."""
         output = super().output(encoded, attention_mask, labels)
-        start, end = _without_padding(output.logits, attention_mask).unbind(-1)
-        return QuestionAnsweringOutput(
-            output.loss, start, end, output.hidden_states, output.attentions
-        )
+        start, end = without_padding(output.logits, attention_mask).unbind(-1)
+        states = output.hidden_states, output.attentions
+        return QuestionAnsweringOutput(output.loss, start, end, *states)
 
     def loss(
         self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
     ) -> Tensor:
         """Float scalar; labels are first and last piece of each answer, [B, 2]."""
-        scores = _without_padding(logits, attention_mask)
-        labels = labels.clamp(min=0)
-        outside = labels >= logits.shape[1]
-        labels = labels.masked_fill(outside, 0)
+        scores = without_padding(logits, attention_mask)
+        places = labels.clamp(0, logits.shape[1] - 1)
         # A piece without a score can't be the answer: it is padding.
-        hidden = scores.detach().gather(1, labels[:, None])[:, 0] <= _LEAST
-        labels = labels.masked_fill(outside | hidden, IGNORED)
-        start = mean_cross_entropy(scores[..., 0], labels[:, 0])
-        return (start + mean_cross_entropy(scores[..., 1], labels[:, 1])) / 2
-
-
-def _without_padding(logits: Tensor, attention_mask: Tensor | None) -> Tensor:
-    if attention_mask is None or attention_mask.dim() != 2:
-        return logits
-    return logits.masked_fill(~attention_mask.bool()[..., None], _LEAST)
+        hidden = scores.detach().gather(1, places[:, None])[:, 0] <= LEAST
+        places = places.masked_fill(hidden | (labels > places), IGNORED)
+        start = mean_cross_entropy(scores[..., 0], places[:, 0])
+        return (start + mean_cross_entropy(scores[..., 1], places[:, 1])) / 2

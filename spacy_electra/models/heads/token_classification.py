@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..config import ElectraConfig
 from ..dropout import Dropout
 from ..initialization import initialize_weights
-from .base import IGNORED, HeadModel, mean_cross_entropy
+from .base import HeadModel
 
 
 class TokenClassificationHead(nn.Module):
@@ -40,11 +40,3 @@ class ElectraForTokenClassification(HeadModel):
         ("classifier.weight", "head.classifier.weight"),
         ("classifier.bias", "head.classifier.bias"),
     )
-
-    def loss(
-        self, logits: Tensor, labels: Tensor, attention_mask: Tensor | None
-    ) -> Tensor:
-        """Float scalar; see the class."""
-        if attention_mask is not None and attention_mask.dim() == 2:
-            labels = labels.masked_fill(~attention_mask.bool(), IGNORED)
-        return mean_cross_entropy(logits.flatten(0, 1), labels.flatten())

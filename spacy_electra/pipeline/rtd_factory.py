@@ -1,0 +1,90 @@
+"""The factory of `electra_rtd`, and its settings by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from spacy.language import Language
+
+from ..layers.head import Head
+from .rtd import ElectraRTD
+from .rtd_objectives import RTDObjective
+from .rtd_pretraining import PretrainRTD
+from .rtd_scorer import Scores
+
+# The settings of the encoder are the defaults of its architecture.
+DEFAULT_MODEL = {
+    "@architectures": "spacy-electra.RTD.v1",
+    "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
+}
+
+
+@Language.factory(
+    "electra_rtd",
+    assigns=["token._.rtd_score", "token._.is_replaced", "doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "false_marks_per_1000": None,
+        "calibration": None,
+        "domain": None,
+        "calibrated": False,
+        "spans_key": "rtd",
+        "label": "REPLACED",
+        "score_attribute": "rtd_score",
+        "flag_attribute": "is_replaced",
+        "objective": "pretrain",
+        "positive_weight": 1.0,
+        "pretraining": asdict(PretrainRTD()),
+        "scorer": {"@scorers": "spacy-electra.RTDScorer.v1"},
+    },
+    default_score_weights={
+        "rtd_auc": 1.0,
+        "rtd_p": 0.0,
+        "rtd_r": 0.0,
+        "rtd_f": 0.0,
+        "rtd_f05": 0.0,
+        "rtd_base_rate": None,
+        "rtd_mlm_loss": None,
+        "rtd_mlm_accuracy": None,
+    },
+)
+def make_electra_rtd(
+    nlp: Language,
+    name: str,
+    model: Head,
+    threshold: float,
+    false_marks_per_1000: float | None,
+    calibration: str | None,
+    domain: str | None,
+    calibrated: bool,
+    spans_key: str,
+    label: str,
+    score_attribute: str,
+    flag_attribute: str,
+    objective: str | RTDObjective,
+    positive_weight: float,
+    pretraining: dict[str, Any],
+    scorer: Callable[..., Scores] | None,
+) -> ElectraRTD:
+    """Create the component; arguments as in ``ElectraRTD``."""
+    return ElectraRTD(
+        nlp.vocab,
+        model,
+        name,
+        threshold=threshold,
+        false_marks_per_1000=false_marks_per_1000,
+        calibration=calibration,
+        domain=domain,
+        calibrated=calibrated,
+        spans_key=spans_key,
+        label=label,
+        score_attribute=score_attribute,
+        flag_attribute=flag_attribute,
+        objective=objective,
+        positive_weight=positive_weight,
+        pretraining=pretraining,
+        scorer=scorer,
+    )
