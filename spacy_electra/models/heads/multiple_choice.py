@@ -62,10 +62,16 @@ class ElectraForMultipleChoice(HeadModel):
     ) -> HeadOutput:
         """As ``HeadModel.forward``, with an axis for the choices after the first."""
         shape = shape_of_choices(input_ids, inputs_embeds)
+        ids, mask, types, positions, embeds = choices_as_rows(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
+        )
         output = super().forward(
-            *choices_as_rows(input_ids, attention_mask, token_type_ids, position_ids),
+            ids,
+            mask,
+            types,
+            positions,
             head_mask,
-            *choices_as_rows(inputs_embeds),
+            embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
