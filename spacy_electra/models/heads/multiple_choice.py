@@ -65,16 +65,8 @@ class ElectraForMultipleChoice(HeadModel):
         ids, mask, types, positions, embeds = choices_as_rows(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         )
-        output = super().forward(
-            ids,
-            mask,
-            types,
-            positions,
-            head_mask,
-            embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
+        kept = None, output_attentions, output_hidden_states
+        output = super().forward(ids, mask, types, positions, head_mask, embeds, *kept)
         logits = rows_as_choices(output.logits, shape, attention_mask)
         loss = None if labels is None else self.loss(logits, labels, None)
         return replace(output, loss=loss, logits=logits)
