@@ -134,6 +134,12 @@ class Warnings(_Message):
         "{source!r} has no generator of the discriminator's shape beside it, so the "
         "head that guesses words is new. model.generator_from begins with another."
     )
+    SW640 = "{name} is left out of the annotation, as JSON has no form for it: {found}."
+    SW641 = (
+        "The values of the field {name!r} are of several kinds, so the column holds "
+        "them as JSON."
+    )
+    SW642 = "doc._.{name} is left out, as a DocBin has no form for it."
 
 
 class Errors(_Message):
@@ -685,8 +691,8 @@ class Errors(_Message):
         "iconv, or take it out of the corpus."
     )
     SE418 = (
-        '{file} has no column "text" of strings; its columns: {found}. Rename the one '
-        "that holds the text."
+        '{file} has no column "{column}" of strings; its columns: {found}. Rename the '
+        "one that holds the text, or name it where the command takes --text-field."
     )
     SE419 = (
         "{path} was made with another vocabulary than the one in its folder "
@@ -879,3 +885,55 @@ class Errors(_Message):
         "Only Docs and Spans can be shown, not {kind}. Give what `nlp(text)` returns."
     )
     SE680 = "{path} exists. Give another name, or --force to write over it."
+    # Annotation and training on several machines: SE640 to SE679
+    SE640 = (
+        "The annotation can't go to the field {field!r}, which holds the text. Give "
+        "another --annotation-field."
+    )
+    SE641 = (
+        "{place}: there is a field {field!r} already, where the annotation is to go. "
+        "Give another --annotation-field."
+    )
+    SE642 = "{place}: the field {field!r} holds no text."
+    SE643 = (
+        "{place}: a text of {length} characters, but at most {longest} are taken. Set "
+        "--max-length, or cut the text."
+    )
+    SE644 = (
+        "The results in {output} would be read as input, which is {path}. Put them "
+        "outside of it."
+    )
+    SE645 = (
+        "There is no {name!r} to write. Take doc.ents, doc.spans, doc.sents, doc.cats, "
+        "an attribute of spaCy's tokens such as token.tag, or an extension attribute "
+        "of the pipeline such as token._.rtd_score, doc._.answers or span._.NAME."
+    )
+    SE646 = (
+        "{name} can't be written, as JSON has no form for it: {found}. Leave it out "
+        "of --annotations."
+    )
+    SE647 = "A row can't be written as JSON: {error}."
+    SE648 = (
+        "There is no pipeline {pipeline!r} ({error}). Give the name of an installed "
+        "package, or a folder that nlp.to_disk wrote."
+    )
+    SE649 = (
+        "No component of the pipeline reads doc._.{name}. Correct --inputs, or take "
+        "another pipeline."
+    )
+    SE650 = (
+        "One of {processes} processes was killed, likely for want of memory. Take "
+        "fewer, or a smaller --shard-size or --batch-size, and go on with --resume."
+    )
+    SE651 = "Another run writes to {path}. Wait for it, or give another folder."
+    SE652 = (
+        "{path} holds results without the {manifest} of their run. Give another folder."
+    )
+    SE653 = (
+        "{path} holds results already. Add --resume to go on, or give another folder."
+    )
+    SE654 = (
+        "{path} holds the results of another run: {changes}. Run it as before, or give "
+        "another folder."
+    )
+    SE655 = "{file} is damaged ({error}). Give another folder."

@@ -18,7 +18,16 @@ BELOW = {
     "pretraining": {"models", "tokenization", "checkpoints", "exchange"},
     "layers": {"models", "tokenization", "checkpoints"},
     "pipeline": {"models", "tokenization", "checkpoints", "pretraining", "layers"},
+    "annotation": {
+        "models",
+        "tokenization",
+        "checkpoints",
+        "pretraining",
+        "layers",
+        "pipeline",
+    },
     "cli": {
+        "annotation",
         "models",
         "tokenization",
         "checkpoints",
@@ -36,6 +45,7 @@ FOREIGN = {
     "pretraining": {"spacy", "transformers", "spacy_transformers"},
     "layers": {"transformers", "spacy_transformers"},
     "pipeline": {"transformers", "spacy_transformers"},
+    "annotation": {"transformers", "spacy_transformers", "thinc"},
 }
 # The only files that know a library which is foreign to the rest of their part:
 # the adapter to spacy-transformers, the reader of .spacy files, and what makes tensors
@@ -43,7 +53,7 @@ FOREIGN = {
 ADAPTERS = {
     "tokenization/tensors.py": "torch",
     "layers/adapter.py": "spacy_transformers",
-    "pretraining/corpus/documents.py": "spacy",
+    "pretraining/corpus/formats.py": "spacy",
 }
 # The modules and folders inside of pretraining, from the bottom to the top: each one
 # may import those before it.

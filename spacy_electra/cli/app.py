@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .annotate import annotate
 from .calibrate import calibrate
 from .convert import convert
 from .curves import curves
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("demo")(plain_errors(demo))
 app.command("vocab")(plain_errors(vocab))
 app.command("prepare")(plain_errors(prepare))
+app.command("annotate")(plain_errors(annotate))
 app.command("evaluate")(plain_errors(evaluate))
 app.command("probe")(plain_errors(probe))
 app.command("curves")(plain_errors(curves))

@@ -1,4 +1,4 @@
-"""What a pretraining run shows in the terminal while it works."""
+"""What long commands show in the terminal while they work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from ..annotation.annotator import ShardReport
 from ..pretraining.run.trainer import Trainer
 
 # What a line of the terminal shows, and how.
@@ -86,3 +87,48 @@ class PretrainingBar:
         return str(
             tqdm.format_interval((1 - progress) * (now - then) / (progress - before))
         )
+
+
+class AnnotationBar:
+    """A bar over the bytes of the input, with words/s and the time that is left.
+
+    Args:
+        size: Of all input files, bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        form = "{percentage:5.1f}%|{bar:20}| {desc}"
+        self._bar = tqdm(total=size, bar_format=form, dynamic_ncols=True)
+        self._began = time.monotonic()
+        self._size = size
+        self._rows = self._bad = self._words = 0
+        # What was done before took no time of this run.
+        self._read = self._annotated = 0
+
+    def __enter__(self) -> AnnotationBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def on_shard(self, report: ShardReport) -> None:
+        """Move the bar on by a shard."""
+        self._rows += report.rows
+        self._bad += report.bad
+        self._words += report.words
+        self._read += report.size
+        if not report.was_done:
+            self._annotated += report.size
+        self._bar.n = self._read
+        self._bar.set_description_str(self._told(time.monotonic() - self._began))
+
+    def _told(self, seconds: float) -> str:
+        parts = [f"{self._rows:,} rows"]
+        if self._bad:
+            parts.append(f"{self._bad:,} bad")
+        parts.append(f"{self._words / max(seconds, 1e-9):,.0f} words/s")
+        left = "?"
+        if self._annotated:
+            rest = (self._size - self._read) * seconds / self._annotated
+            left = str(tqdm.format_interval(rest))
+        return "  ".join([*parts, f"{left} left"])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from spacy_electra.cli.app import app
 from spacy_electra.pretraining.batches import SequenceBatches
-from spacy_electra.pretraining.corpus import documents
+from spacy_electra.pretraining.corpus import formats
 from spacy_electra.pretraining.corpus.documents import (
     Skipped,
     corpus_files,
@@ -223,7 +223,7 @@ def test_file_that_may_not_be_read_is_named_as_such(text, monkeypatch):
     def refuse(file, on_read=None):
         raise PermissionError(13, "Permission denied", str(file))
 
-    monkeypatch.setattr(documents, "open_bytes", refuse)
+    monkeypatch.setattr(formats, "open_bytes", refuse)
     with pytest.raises(ValueError, match=r"SE442.*a\.txt.*[Pp]ermission"):
         list(read_documents(text))
     skipped = Skipped()

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import glob
 import os
 import re
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from shutil import copyfileobj
-from typing import BinaryIO, cast
-
-import srsly
 
 from ...errors import Errors, Warnings, listed
 from ...files import PARTIAL
-from .compression import COMPRESSED, Progress, broken_file_errors, format_of, open_bytes
+from .compression import COMPRESSED, Progress, format_of
+from .formats import FORMATS, LONGEST_DOCUMENT, READERS, OnBroken, fail, read_by
 
 # What `prepare`, `vocab` and `pretrain` write and what looks like text, by a file that
 # lies beside it; of a checkpoint's folder likewise.
@@ -33,20 +26,7 @@ _NO_TEXT = {
 }
 _UNKNOWN_LINE = re.compile(rb"^\[UNK\]\r?$", re.MULTILINE)
 _BYTES_OF_VOCABULARY = 1 << 16
-OnBroken = Callable[[ValueError], None]
-# A longer document is given in several parts, so that memory stays bounded.
-LONGEST_DOCUMENT = 1_000_000
 _MESSAGES_KEPT = 20
-# A line of text is read in parts no longer than this; one of JSON can't be.
-_BYTES_A_READ = 1 << 20
-_LONGEST_JSON_LINE = 1 << 26
-_ROWS_A_READ = 1024
-_TEXT = "text"
-
-
-def fail(error: ValueError) -> None:
-    """What to do with a broken line or file where it is fatal."""
-    raise error
 
 
 @dataclass
@@ -110,16 +90,11 @@ def read_files(
 ) -> Iterator[str]:
     """The same for files that are known."""
     for file in files:
-        try:
-            with open_bytes(file, on_read) as stream:
-                for text in READERS[format_of(file)](stream, file, on_broken):
-                    for part in cut_at_lines(text, LONGEST_DOCUMENT):
-                        if stripped := part.strip():
-                            yield stripped
-        except PermissionError as error:
-            on_broken(ValueError(Errors.SE442(file=file, error=error.strerror)))
-        except broken_file_errors() as error:
-            on_broken(ValueError(Errors.SE403(file=file, error=error)))
+        reader = READERS[format_of(file)]
+        for text in read_by(reader, file, on_broken=on_broken, on_read=on_read):
+            for part in cut_at_lines(text, LONGEST_DOCUMENT):
+                if stripped := part.strip():
+                    yield stripped
 
 
 def corpus_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -178,133 +153,3 @@ def cut_at_lines(text: str, longest: int) -> Iterator[str]:
         yield text[start:end]
         start = end
     yield text[start:]
-
-
-def documents_of_text(
-    stream: BinaryIO, file: Path, on_broken: OnBroken
-) -> Iterator[str]:
-    """Blocks of lines between blank lines.
-
-    A line that is not UTF-8 is broken; a file with a zero byte is no text at all.
-    """
-    block: list[str] = []
-    size = 0
-    for line in _text_lines(stream, file, on_broken):
-        if not line.isspace():
-            block.append(line)
-            size += len(line)
-        # A file without a blank line must not fill the memory.
-        if (line.isspace() or size >= LONGEST_DOCUMENT) and block:
-            yield "".join(block)
-            block, size = [], 0
-    if block:
-        yield "".join(block)
-
-
-def _text_lines(stream: BinaryIO, file: Path, on_broken: OnBroken) -> Iterator[str]:
-    """Lines, very long ones in parts."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    number = 1
-    while part := stream.readline(_BYTES_A_READ):
-        if b"\0" in part:
-            on_broken(ValueError(Errors.SE417(file=file)))
-            return
-        if number == 1:
-            part = part.removeprefix(codecs.BOM_UTF8)
-        ended = part.endswith(b"\n")
-        try:
-            text = decoder.decode(part, final=ended)
-        except UnicodeDecodeError as error:
-            on_broken(ValueError(Errors.SE402(file=file, line=number, error=error)))
-            decoder.reset()
-        else:
-            if text:
-                yield text.replace("\r\n", "\n")
-        number += ended
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        on_broken(ValueError(Errors.SE402(file=file, line=number, error=error)))
-
-
-def documents_of_jsonl(
-    stream: BinaryIO, file: Path, on_broken: OnBroken
-) -> Iterator[str]:
-    """The "text" of each line's object."""
-    number = 0
-    while line := stream.readline(_LONGEST_JSON_LINE):
-        number += 1
-        whole = line.endswith(b"\n") or len(line) < _LONGEST_JSON_LINE
-        while not whole:
-            rest = stream.readline(_BYTES_A_READ)
-            whole = not rest or rest.endswith(b"\n")
-            line = b""
-        if line.isspace():
-            continue
-        try:
-            text = srsly.json_loads(line.decode("utf-8-sig"))[_TEXT].strip()
-            # An escape may stand for half a character, which no tokenizer takes.
-            text.encode("utf8")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            on_broken(ValueError(Errors.SE404(file=file, line=number)))
-        else:
-            yield text
-
-
-def documents_of_parquet(
-    stream: BinaryIO, file: Path, on_broken: OnBroken
-) -> Iterator[str]:
-    """The column "text"; memory is that of one row group."""
-    try:
-        parquet = import_module("pyarrow.parquet")
-        broken = import_module("pyarrow").ArrowException
-    except ImportError as error:
-        raise ImportError(
-            Errors.SE414(what=".parquet files", package="pyarrow", extra="formats")
-        ) from error
-    with ExitStack() as stack:
-        if file.suffix in COMPRESSED:
-            # The format is read from its end, where a compressed stream can't start.
-            copy = stack.enter_context(tempfile.TemporaryFile())
-            copyfileobj(stream, copy)
-            copy.seek(0)
-            stream = cast(BinaryIO, copy)
-        try:
-            table = parquet.ParquetFile(stream)
-            columns = table.schema_arrow
-            kinds = [str(columns.field(_TEXT).type)] if _TEXT in columns.names else []
-            if not kinds or kinds[0] not in ("string", "large_string"):
-                found = ", ".join(f"{field.name} ({field.type})" for field in columns)
-                on_broken(ValueError(Errors.SE418(file=file, found=found)))
-                return
-            for batch in table.iter_batches(_ROWS_A_READ, columns=[_TEXT]):
-                yield from (text for text in batch.column(0).to_pylist() if text)
-        except (broken, OSError) as error:
-            on_broken(ValueError(Errors.SE403(file=file, error=error)))
-
-
-def documents_of_docbin(
-    stream: BinaryIO, file: Path, on_broken: OnBroken
-) -> Iterator[str]:
-    """The texts of a .spacy file, which is read as a whole."""
-    # spaCy loads in seconds, which other formats need not wait for.
-    from spacy.tokens import DocBin
-    from spacy.vocab import Vocab
-
-    vocab = Vocab()
-    data = stream.read()
-    try:
-        for doc in DocBin().from_bytes(data).get_docs(vocab):
-            yield doc.text
-    # zlib, msgpack, numpy and spaCy each raise errors of their own.
-    except Exception as error:
-        on_broken(ValueError(Errors.SE403(file=file, error=error)))
-
-
-READERS: dict[str, Callable[[BinaryIO, Path, OnBroken], Iterator[str]]] = {
-    ".txt": documents_of_text,
-    ".jsonl": documents_of_jsonl,
-    ".parquet": documents_of_parquet,
-    ".spacy": documents_of_docbin,
-}
-FORMATS = tuple(READERS)

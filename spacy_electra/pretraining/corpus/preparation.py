@@ -14,7 +14,8 @@ from typing import Any
 from ...errors import DISK_FULL, Errors, Warnings
 from ...tokenization.wordpiece import ElectraTokenizer
 from .compression import Progress
-from .documents import Skipped, corpus_files, fail, read_files
+from .documents import Skipped, corpus_files, read_files
+from .formats import fail
 from .shards import META, Shards, write_shards
 
 

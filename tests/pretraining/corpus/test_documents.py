@@ -7,7 +7,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_electra.pretraining.corpus import documents
+from spacy_electra.pretraining.corpus import documents, formats
 from spacy_electra.pretraining.corpus.documents import (
     Skipped,
     cut_at_lines,
@@ -149,15 +149,16 @@ def test_package_that_is_missing_is_named(tmp_path, monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(documents, "import_module", missing)
+    monkeypatch.setattr(formats, "import_module", missing)
     (tmp_path / "a.parquet").write_text("x")
     with pytest.raises(ImportError, match=r"spacy-electra\[formats\]"):
         list(read_documents(tmp_path))
 
 
 def test_long_documents_come_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "LONGEST_DOCUMENT", 100)
     for name in ("LONGEST_DOCUMENT", "_BYTES_A_READ"):
-        monkeypatch.setattr(documents, name, 100)
+        monkeypatch.setattr(formats, name, 100)
     lines = "\n".join(f"ligne d'été {n}" for n in range(100))
     (tmp_path / "a.txt").write_text(lines)
     (tmp_path / "b.txt").write_text("é" * 1000)

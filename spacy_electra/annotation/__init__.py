@@ -1,0 +1,1 @@
+"""A pipeline over files of any size: rows in, shards of annotated rows out."""
