@@ -17,12 +17,8 @@ from ..errors import Errors
 from ..files import whole_file
 from ..pipeline.page import options_from, render_page
 from ..pretraining.corpus.compression import format_of
-from ..pretraining.corpus.documents import (
-    FORMATS,
-    documents_of_text,
-    fail,
-    read_documents,
-)
+from ..pretraining.corpus.documents import read_documents
+from ..pretraining.corpus.formats import FORMATS, documents_of_text, fail
 from .opening import open_detector
 
 _STDIN = "-"
