@@ -1,4 +1,4 @@
-"""Where shards are annotated: in this process, in several, or on a Ray cluster."""
+"""Where shards are annotated: in this process or in several."""
 
 from __future__ import annotations
 

@@ -77,8 +77,7 @@ def annotate_files(
         paths: Files, folders or patterns.
         output: The folder.
         settings: What to annotate with, and what to write.
-        engine: "local", or "ray" for a cluster all of whose machines have the files,
-            the folder and the pipeline under the same paths.
+        engine: Where: "local", on this machine.
         processes: How many work at a time.
         resume: Whether to go on with what the folder holds of the same run.
         on_shard: Is told of each shard.

@@ -46,7 +46,7 @@ def annotate(
         0, help="Texts that the pipeline gets at a time; 0 for its own number"
     ),
     n_process: int = typer.Option(1, "--n-process", "-n", help="Processes"),
-    engine: str = typer.Option("local", help='"local", or "ray" for a cluster'),
+    engine: str = typer.Option("local", help='Where: "local", on this machine'),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
     resume: bool = typer.Option(
         False, help="Go on with what the folder holds of the same run"
