@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
+from .marks import reach_marks
 from .wordpiece import ElectraTokenizer, Encoding
 
 Integers = NDArray[np.int64]
@@ -27,7 +28,8 @@ class Pieces:
     Args:
         ids: int64 [n].
         offsets: First character of each piece in ``doc.text`` and the one behind its
-            last, int64 [n, 2].
+            last, int64 [n, 2]. Marks that the tokenizer drops, or makes one character
+            with the one before them, belong to the piece of that character.
         alignment: Row i holds the indices of the pieces that share a character with
             token i, ascending; none for white space.
         unk_id: Id of the unknown piece.
@@ -130,7 +132,12 @@ def _pieces_of_words(
         lengths = np.bincount(words, minlength=len(tokens[number])).astype("i")
         places = cast(Ints1d, np.arange(len(words), dtype="i"))
         alignment = Ragged(places, cast(Ints1d, lengths))
-        offsets = encoding.offsets + starts[number][words][:, None]
+        own = tokens[number]
+        # The words with a blank between them: whether their text has one or not, no
+        # piece goes beyond its word.
+        apart = np.cumsum([0] + [len(word) + 1 for word in own])[words][:, None]
+        offsets = reach_marks(encoding.offsets + apart, " ".join(own)) - apart
+        offsets += starts[number][words][:, None]
         unk_id = tokenizer.unk_token_id
         pieces.append(Pieces(encoding.ids, offsets, alignment, unk_id))
     return pieces
@@ -152,7 +159,10 @@ def _align_texts(
     """
     if not texts:
         return []
-    encodings = tokenizer.encode_batch(texts)
+    encodings = [
+        replace(encoding, offsets=reach_marks(encoding.offsets, text))
+        for encoding, text in zip(tokenizer.encode_batch(texts), texts, strict=True)
+    ]
     # All texts are aligned at once, as if they stood in one row with a gap of a
     # character between them.
     gaps = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
