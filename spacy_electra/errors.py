@@ -50,6 +50,11 @@ class Warnings(_Message):
         'other texts are written in. Join them by unicodedata.normalize("NFC", text), '
         "or `uconv -x nfc`."
     )
+    SW148 = (
+        "{folder}: the vocabulary holds words in the form that Sudachi calls {form}, "
+        "and spaCy's tokens stand as in the text, so some words are unknown that its "
+        "own tokenizer knows."
+    )
     SW200 = (
         "{source} opened as {architecture}. Newly initialized, to be trained before "
         "use: {new}. Left over: {left}."

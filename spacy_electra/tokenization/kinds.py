@@ -7,11 +7,12 @@ would be unknown.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 
 # Classes of Transformers that cut text as BERT does, "Fast" or not.
 _WORDPIECE = {
@@ -33,7 +34,9 @@ _WORDPIECE = {
 # Classes of anything that a tokenizer.json describes.
 _BY_FILE = {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"}
 _JAPANESE = "BertJapaneseTokenizer"
-_SUDACHI = "ElectraSudachipyTokenizer"
+# SudachiTra's: they normalize otherwise than Transformers' class, and may put other
+# forms of the words into the vocabulary than those of the text.
+_SUDACHITRA = ("ElectraSudachipyTokenizer", "BertSudachipyTokenizer")
 _SENTENCEPIECE_FILES = ("spiece.model", "spm.model", "sentencepiece.bpe.model")
 _SENTENCEPIECE_KEYS = ("spm_file", "sp_model_kwargs")
 # Fewer pieces tell nothing about a vocabulary.
@@ -73,14 +76,16 @@ def check_kind(
         kind = f"{subwords} pieces" if subwords != "wordpiece" else "whole words"
         raise ValueError(Errors.SE132(folder=folder, kind=f"{name or 'it'} ({kind})"))
     cutter = known.get("word_tokenizer_type")
-    if cutter is None and name == _SUDACHI:
-        cutter = "sudachi"
+    if cutter is None and name in _SUDACHITRA:
+        cutter = "sudachipy"
     if known.get("do_word_tokenize") is False:
         cutter = "none"
     if cutter not in (None, "basic"):
         if words != "spacy":
             raise ValueError(Errors.SE133(folder=folder, cutter=cutter))
-        return _as_japanese(known)
+        if cutter == "sudachipy":
+            return _as_sudachitra(known, folder)
+        return _as_japanese(known, cutter)
     plain = (name or "ElectraTokenizer").removesuffix("Fast")
     if name == _JAPANESE:
         # Its class has other defaults than BERT's.
@@ -99,11 +104,27 @@ def _class_of(config: Mapping[str, Any]) -> str | None:
     return None if name is None else str(name).rsplit(".", 1)[-1]
 
 
-def _as_japanese(known: Mapping[str, Any]) -> dict[str, Any]:
-    """What such a tokenizer does to a word before it cuts it into pieces."""
-    normalizers = [{"type": "NFKC"}]
-    if known.get("do_lower_case"):
-        normalizers.append({"type": "Lowercase"})
+def _as_japanese(known: Mapping[str, Any], cutter: object) -> dict[str, Any]:
+    """What Transformers' class does to a word before it cuts it into pieces."""
+    own = known.get(f"{cutter}_kwargs")
+    # Each way to cut words may be told to leave the text as it is.
+    normalizes = not isinstance(own, Mapping) or own.get("normalize_text", True)
+    return _words(nfkc=bool(normalizes), lowercase=bool(known.get("do_lower_case")))
+
+
+def _as_sudachitra(known: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same of the classes of SudachiTra; warns of words in another form."""
+    form = known.get("word_form_type") or "surface"
+    if form != "surface":
+        warnings.warn(Warnings.SW148(folder=folder, form=form), stacklevel=5)
+    return _words(
+        nfkc=bool(known.get("do_nfkc")), lowercase=bool(known.get("do_lower_case"))
+    )
+
+
+def _words(*, nfkc: bool, lowercase: bool) -> dict[str, Any]:
+    """Settings of words that another program cuts."""
+    normalizers = [{"type": "NFKC"}] * nfkc + [{"type": "Lowercase"}] * lowercase
     return {
         "do_lower_case": False,
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
