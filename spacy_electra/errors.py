@@ -139,6 +139,11 @@ class Warnings(_Message):
         "{source!r} has no generator of the discriminator's shape beside it, so the "
         "head that guesses words is new. model.generator_from begins with another."
     )
+    SW456 = (
+        "{source!r} was trained on text in {trained!r}, but this pipeline is for "
+        "{lang!r}: what it says of such text means little. Give a checkpoint of that "
+        "language, or of many, as the encoder's source."
+    )
     SW640 = "{name} is left out of the annotation, as JSON has no form for it: {found}."
     SW641 = (
         "The values of the field {name!r} are of several kinds, so the column holds "

@@ -50,6 +50,14 @@ def resolve_source(source: str | os.PathLike[str], revision: str | None = None) 
     return _from_hub(name, revision)
 
 
+def bundled_language(folder: Path) -> str | None:
+    """Code of the language of a bundled checkpoint's folder; None of any other."""
+    if not folder.is_relative_to(ASSETS):
+        return None
+    # As spaCy's pipelines are named: en_tiny.
+    return folder.relative_to(ASSETS).parts[0].partition("_")[0]
+
+
 def _bundled_folder(name: str) -> Path | None:
     parts = name.split("/")
     if parts[0] not in bundled_checkpoints() or ".." in parts:

@@ -12,7 +12,7 @@ from ..errors import Errors
 from ..models import ElectraConfig, ElectraModel
 from ..models.heads import HeadModel
 from ..models.pretrained import LoadReport
-from ..source import resolve_source
+from ..source import bundled_language, resolve_source
 from ..tokenization import ElectraTokenizer
 from .encoding import EncoderSettings, Network, WithEncoder, encode_texts
 from .types import PieceStates, Text
@@ -131,5 +131,6 @@ def open_source(
         tokenizer.check_fits(network.config.vocab_size, model.source)
         encoder = network.electra if isinstance(network, HeadModel) else network
         model.shim.fill(encoder, network.config, tokenizer)
+        model.shim.source_language = (model.source, bundled_language(folder))
         model.set_dim("nO", network.config.hidden_size, force=True)
     return network, report

@@ -76,12 +76,15 @@ class EncoderShim(NetworkShim):
 
     Attributes:
         tokenizer: Makes its pieces, once it is filled.
+        source_language: What was read just now, a source and the language it is known
+            to be for, if any; None of saved weights, whose user was told.
     """
 
     def __init__(self, precision: str = "auto", tuning: Tuning | None = None) -> None:
         super().__init__(ElectraModel, "encoder", precision)
         self.tuning = tuning or Tuning()
         self.tokenizer: ElectraTokenizer | None = None
+        self.source_language: tuple[str, str | None] | None = None
         self._has_warned = False
         self._has_met_unknown = False
         self._inference: InferenceEncoder | None = None
@@ -104,6 +107,7 @@ class EncoderShim(NetworkShim):
         super().fill(network, config)
         self._inference = None
         self.tokenizer = tokenizer
+        self.source_language = None
         self.network.encoder.checkpointing = self.tuning.gradient_checkpointing
         for name, weight in self.network.named_parameters():
             if frozen and depth_of(name) <= frozen:
@@ -113,6 +117,18 @@ class EncoderShim(NetworkShim):
         """Hold nothing."""
         super().clear()
         self.tokenizer = self._inference = None
+
+    def note_language(self, lang: str) -> None:
+        """Warn, once, of a source that is for another language than a pipeline.
+
+        Args:
+            lang: Code of the pipeline's; "xx" and "mul" are any.
+        """
+        source, trained = self.source_language or ("", None)
+        self.source_language = None
+        if trained and lang not in (trained, "", "xx", "mul"):
+            message = Warnings.SW456(source=source, trained=trained, lang=lang)
+            warnings.warn(message, stacklevel=2)
 
     def note_unknown(self, pieces: Sequence[Pieces]) -> None:
         """Warn, once, of texts that the vocabulary has hardly any pieces for."""

@@ -165,7 +165,9 @@ def encode_texts(
     """
     shim = model.load()
     assert shim.tokenizer is not None
-    pieces = align(docs_of(texts), shim.tokenizer)
+    docs = docs_of(texts)
+    note_language(shim, docs)
+    pieces = align(docs, shim.tokenizer)
     windows = windows_of(model, shim, pieces, fixed_texts(texts, shim))
     hidden, backprop_rows = encode(shim, windows, model.attrs["max_tokens"], is_train)
     piece_rows, cls_rows = (
@@ -192,6 +194,12 @@ def encode_texts(
         return texts
 
     return result, backprop_states
+
+
+def note_language(shim: EncoderShim, docs: Sequence[Doc]) -> None:
+    """Warn where an encoder is for another language than the Docs."""
+    if docs and shim.source_language is not None:
+        shim.note_language(docs[0].vocab.lang)
 
 
 def docs_of(texts: Iterable[Text]) -> list[Doc]:

@@ -25,7 +25,14 @@ from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
 from .encoder import Encoder, open_source
 from .encoder_shim import EncoderShim
-from .encoding import EncoderSettings, Network, WithEncoder, encode, last_hidden
+from .encoding import (
+    EncoderSettings,
+    Network,
+    WithEncoder,
+    encode,
+    last_hidden,
+    note_language,
+)
 from .listener import EncoderListener
 from .transformer_batch import ElectraBatch
 
@@ -334,6 +341,7 @@ def _forward(
         pieces = align_spans(flat, shim.tokenizer)
         window = shim.network.config.max_position_embeddings
         stride = max(1, 3 * (window - SPECIALS) // 4)
+    note_language(shim, docs)
     shim.note_unknown(pieces)
     windows = make_windows(
         pieces,

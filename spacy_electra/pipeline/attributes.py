@@ -2,6 +2,9 @@
 
 Strings, numbers and lists of them in ``doc.user_data`` survive ``doc.to_bytes()``, a
 ``DocBin`` with ``store_user_data=True`` and ``doc.copy()``; a Span there would not.
+
+What is read where no component has set anything is of the type that one sets, so that
+code which adds, compares or sorts works on every Doc.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from spacy.tokens import Doc, Token
 from spacy.training import Example
 
 from ..errors import Errors
+
+# Of a token that no component has seen: as of white space, of which nothing is known.
+NO_SCORE, NO_FLAG, NO_LABEL = 0.0, False, ""
 
 
 def register(attributes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,13 +12,14 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from ..layers.encoding import note_language
 from ..layers.head import Head
 from ..layers.language_model import LanguageModel, window_attributes
 from ..layers.likelihood import log_likelihoods, sums_per_token
 from ..layers.listener import EncoderListener, release
 from ..layers.writing import write_on
 from ..tokenization.alignment import align
-from .attributes import register, register_on_tokens, store
+from .attributes import NO_SCORE, register, register_on_tokens, store
 from .component import HeadComponent, store_per_token
 from .lm_learning import Knowledge, learn, next_piece_knowledge, next_piece_targets
 
@@ -115,7 +116,7 @@ class ElectraCausalLM(HeadComponent):
             likelihood_attribute=likelihood_attribute,
         )
         register({likelihood_attribute: {"default": None}})
-        register_on_tokens("surprisal_attribute", surprisal_attribute, default=None)
+        register_on_tokens("surprisal_attribute", surprisal_attribute, default=NO_SCORE)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,6 +127,7 @@ class ElectraCausalLM(HeadComponent):
         """How surprising Docs are, without setting it."""
         docs = list(docs)
         model = LanguageModel.from_head(self.model)
+        note_language(self.model.encoder.load(), docs)
         aligned = align(docs, model.tokenizer)
         stride = window_attributes(self.model.encoder)["stride"]
         found = log_likelihoods(model, [part.ids for part in aligned], stride)

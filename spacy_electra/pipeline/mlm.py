@@ -12,6 +12,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..layers.candidates import Candidate, find_candidates, places_of_tokens
+from ..layers.encoding import note_language
 from ..layers.head import Head
 from ..layers.language_model import LanguageModel
 from ..layers.likelihood import check_hidden, pseudo_log_likelihoods, sums_per_token
@@ -167,6 +168,7 @@ class ElectraMLM(HeadComponent):
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """The words for every [MASK], and likelihoods, without setting them."""
         docs = list(docs)
+        note_language(self.model.encoder.load(), docs)
         hidden = self.cfg["hidden"]
         sums: list[float | None] = [None] * len(docs)
         if hidden is not None:

@@ -19,7 +19,7 @@ from ..errors import Errors
 from ..layers.head import Head
 from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
-from .attributes import register_on_tokens
+from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibrated import CALIBRATED, RATE, CalibratedComponent
 from .component import store_per_token, store_spans
 from .losses import binary_cross_entropy, over_texts
@@ -113,8 +113,8 @@ class ElectraRTD(CalibratedComponent):
         # A string of its own, so that nlp.memory_zone() does not free it.
         vocab.strings.add(label)
         vocab.strings.add(spans_key)
-        register_on_tokens("score_attribute", score_attribute, default=None)
-        register_on_tokens("flag_attribute", flag_attribute, default=None)
+        register_on_tokens("score_attribute", score_attribute, default=NO_SCORE)
+        register_on_tokens("flag_attribute", flag_attribute, default=NO_FLAG)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -217,4 +217,4 @@ class ElectraRTD(CalibratedComponent):
     def scores_of(self, doc: Doc) -> NDArray[np.float64]:
         """The probabilities that were set on a Doc; 0 where none was."""
         attribute = self.cfg["score_attribute"]
-        return np.array([token._.get(attribute) or 0.0 for token in doc])
+        return np.array([token._.get(attribute) for token in doc])

@@ -14,7 +14,7 @@ from thinc.types import Floats2d
 
 from ..errors import Errors, listed
 from ..layers.head import Head
-from .attributes import register_on_tokens
+from .attributes import NO_LABEL, NO_SCORE, register_on_tokens
 from .component import HeadComponent, store_per_token, store_spans
 from .losses import cross_entropy, over_texts
 from .schemes import OUTSIDE, Scheme
@@ -91,10 +91,10 @@ class ElectraTokenClassifier(HeadComponent):
         }
         self.gold_place = places[annotates]
         vocab.strings.add(spans_key)
-        register_on_tokens("label_attribute", label_attribute, default="")
-        register_on_tokens("score_attribute", score_attribute, default=0.0)
+        register_on_tokens("label_attribute", label_attribute, default=NO_LABEL)
+        register_on_tokens("score_attribute", score_attribute, default=NO_SCORE)
         if not Span.has_extension(score_attribute):
-            Span.set_extension(score_attribute, default=0.0)
+            Span.set_extension(score_attribute, default=NO_SCORE)
 
     @property
     def gold(self) -> Gold:

@@ -124,7 +124,7 @@ def test_what_is_set_lasts_in_a_docbin(source):
     (read,) = DocBin().from_bytes(data).get_docs(nlp.vocab)
     assert [token._.bits for token in read] == [token._.bits for token in doc]
     assert read._.ll == doc._.ll < 0
-    assert spacy.blank("en")("a")[0]._.surprisal is None
+    assert spacy.blank("en")("a")[0]._.surprisal == 0.0
     meta = nlp.get_factory_meta("electra_causal_lm")
     assert list(meta.assigns) == ["token._.surprisal", "doc._.log_likelihood"]
     assert list(meta.requires) == []
