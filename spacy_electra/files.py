@@ -129,6 +129,11 @@ def remove_partials(folder: Path) -> None:
             _remove(partial)
 
 
+def folder_size(folder: Path) -> int:
+    """How many bytes the files of a folder have."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def synchronize(path: Path) -> None:
     """Have the disk itself hold a file, or a folder's names (fsync)."""
     if path.is_dir() and os.name == "nt":

@@ -79,7 +79,7 @@ PRETRAINING = (
 # Where names of the package may be imported by strings.
 BY_STRING = {"__init__.py"}
 # No part, but below all of them.
-GROUND = {"errors", "files", "metrics", "source", "weight_files", ""}
+GROUND = {"errors", "extras", "files", "metrics", "source", "weight_files", ""}
 
 
 @cache

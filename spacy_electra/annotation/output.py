@@ -6,13 +6,13 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from spacy.tokens import Doc, DocBin
 
 from ..errors import Errors, Warnings
+from ..extras import import_extra
 from ..files import whole_file
 from .plain import plain
 from .rows import BadRow
@@ -95,7 +95,9 @@ def write_parquet(
     columns[settings.annotation_field] = arrow.array(
         [row.json for row in rows], type=arrow.string()
     )
-    import_module("pyarrow.parquet").write_table(arrow.table(columns), file)
+    import_extra("pyarrow.parquet", ".parquet files", "formats").write_table(
+        arrow.table(columns), file
+    )
 
 
 def _column(arrow: Any, name: str, values: list[Any], kind: Any) -> Any:
@@ -157,9 +159,4 @@ def parquet_package() -> Any:
     Raises:
         ImportError: If it is not installed.
     """
-    try:
-        return import_module("pyarrow")
-    except ImportError as error:
-        raise ImportError(
-            Errors.SE414(what=".parquet files", package="pyarrow", extra="formats")
-        ) from error
+    return import_extra("pyarrow", ".parquet files", "formats")

@@ -25,7 +25,8 @@ from ..pipeline.calibration_file import (
 from ..pipeline.rtd import ElectraRTD
 from ..pipeline.rtd_scorer import gold_labels
 from ..pretraining.corpus.documents import read_documents
-from .opening import folder_in_pipeline, is_pipeline, open_detector
+from .opening import folder_in_pipeline, open_detector
+from .sources import pipeline_folder
 
 _DOCS_A_BATCH = 32
 _SHOWN = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -76,7 +77,7 @@ def calibrate(
     setting = f'"false_marks_per_1000": {false_marks:g}'
     if file.parent.resolve() != Path(source).resolve():
         setting += f', "calibration": "{file}"'
-    if not is_pipeline(source):
+    if pipeline_folder(source) is None:
         setting += f', "model": {{"encoder": {{"source": "{source}"}}}}'
     print(f'nlp.add_pipe("electra_rtd", config={{{setting}}})')
 
@@ -88,7 +89,8 @@ def _file_for(source: str, output: Path | None) -> Path:
         output = Path(source) if Path(source).is_dir() else Path(CALIBRATION)
     if not output.is_dir():
         return output
-    folder = folder_in_pipeline(output) if is_pipeline(str(output)) else output
+    is_pipeline = pipeline_folder(str(output)) is not None
+    folder = folder_in_pipeline(output) if is_pipeline else output
     return folder / CALIBRATION
 
 

@@ -10,7 +10,7 @@ from wasabi import msg
 from ..errors import Errors, Warnings, listed
 from ..exchange import convert as write
 from .export import FORMAT, TEXTS, report_written
-from .sources import pipeline_folder, texts_of
+from .sources import calibration_texts, pipeline_folder
 
 
 def convert(
@@ -48,7 +48,7 @@ def convert(
         format=format,
         dtype=dtype,
         class_name=class_name,
-        texts=texts_of(texts),
+        texts=calibration_texts(texts),
         allow_new=allow_new,
     )
     name = network_class.__name__

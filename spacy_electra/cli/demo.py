@@ -18,7 +18,7 @@ from ..pipeline.heat import FAINTEST, heat_colour
 from ..pipeline.page import options_from, render_page
 from ..source import ASSETS
 from .opening import open_detector
-from .show import texts_of
+from .sources import given_documents
 
 SENTENCES = ASSETS / "demo" / "sentences.jsonl"
 
@@ -54,7 +54,7 @@ def demo(
 
 
 def _own(text: str) -> list[dict[str, Any]]:
-    return [{"text": document} for document in texts_of(text)[0]]
+    return [{"text": document} for document in given_documents(text)[0]]
 
 
 def _table(docs: list[Doc], rows: list[dict[str, Any]]) -> Table:

@@ -9,10 +9,16 @@ import typer
 from wasabi import msg
 
 from ..errors import Errors
-from ..exchange.writing import check_format, check_output, write_folder
+from ..exchange.writing import (
+    check_format,
+    check_output,
+    usual_precision,
+    write_folder,
+)
+from ..files import folder_size
 from ..pipeline.trained import trained_network
 from ..pretraining.pairs import export_run
-from .sources import pipeline_folder, texts_of
+from .sources import calibration_texts, pipeline_folder
 
 FORMAT = typer.Option("safetensors", help="safetensors, onnx or openvino")
 TEXTS = typer.Option(None, help="Text like yours, for int8 of openvino; as for prepare")
@@ -42,8 +48,8 @@ def export(
     Of a run that is the discriminator, its generator and their tokenizer. For one class
     of a checkpoint there is `convert`.
     """
-    calibration = texts_of(texts)
-    precision = dtype or ("bf16" if format == "safetensors" else "fp32")
+    calibration = calibration_texts(texts)
+    precision = dtype or usual_precision(format)
     folder = pipeline_folder(source)
     if folder is None:
         if component:
@@ -77,5 +83,5 @@ def export(
 
 def report_written(source: str, output: Path, precision: str) -> None:
     """Say what was written where, and how large it is."""
-    size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
-    msg.good(f"Wrote {source} to {output} ({size / 1e6:.1f} MB, {precision})")
+    megabytes = folder_size(output) / 1e6
+    msg.good(f"Wrote {source} to {output} ({megabytes:.1f} MB, {precision})")

@@ -18,6 +18,7 @@ from ..exchange.facts import (
     network_facts,
     tokenizer_facts,
 )
+from ..files import folder_size
 from ..pipeline.saved import saved_networks
 from ..pretraining.pairs import pair_folders
 from ..source import resolve_source
@@ -83,11 +84,10 @@ def _of_pipeline(folder: Path) -> Facts:
         facts = network_facts(part.config, CLASSES[part.kind])
         networks[name] = {**facts, "factory": part.factory, "stored_as": part.dtypes}
     meta = srsly.read_json(folder / "meta.json")
-    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return {
         "kind": "spaCy pipeline",
         "folder": str(folder),
-        "bytes_on_disk": size,
+        "bytes_on_disk": folder_size(folder),
         "networks": networks,
         "tokenizer": tokenizer,
         "languages": [meta["lang"]] if meta.get("lang") else None,

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import typer
-from spacy.cli._util import parse_config_overrides
+from spacy.cli._util import show_validation_error
 from thinc.api import Config
 from wasabi import msg
 
 from ..errors import Errors
+from .overrides import config_overrides
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -37,8 +38,15 @@ def init_config(
         choices = ", ".join(shipped)
         raise ValueError(Errors.SE002(name="job", value=job, choices=choices))
     text = shipped[job].read_text(encoding="utf8")
-    if overrides := parse_config_overrides(ctx.args):
-        config = Config().from_str(text, interpolate=False, overrides=overrides)
+    settings = ctx.args
+    if str(output).startswith("--"):
+        # Without a file, the first setting stands where the file would.
+        settings, output = [str(output), *settings], Path("-")
+    if settings:
+        sections = Config().from_str(text, interpolate=False)
+        overrides = config_overrides(settings, sections)
+        with show_validation_error(hint_fill=False):
+            config = Config().from_str(text, interpolate=False, overrides=overrides)
         text = config.to_str()
     if str(output) == "-":
         typer.echo(text, nl=False)

@@ -10,13 +10,9 @@ from spacy.language import Language
 
 from ..errors import Errors
 from ..pipeline.rtd import ElectraRTD
+from .sources import pipeline_folder
 
 _CONFIG, _FACTORY = "config.cfg", "electra_rtd"
-
-
-def is_pipeline(source: str) -> bool:
-    """Whether a source is a saved or installed pipeline, and no checkpoint."""
-    return (Path(source) / _CONFIG).is_file() or spacy.util.is_package(source)
 
 
 def open_detector(
@@ -33,12 +29,13 @@ def open_detector(
     Raises:
         ValueError: If the pipeline has no such component, or several.
     """
-    if not is_pipeline(source):
+    folder = pipeline_folder(source)
+    if folder is None:
         nlp = spacy.blank(lang)
         encoder = {"encoder": {"source": source}}
         nlp.add_pipe(_FACTORY, config={**config, "model": encoder})
         return nlp, cast(ElectraRTD, nlp.get_pipe(_FACTORY))
-    nlp = spacy.load(source)
+    nlp = spacy.load(folder)
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ElectraRTD)]
     name = _only(names, source)
     after = nlp.pipe_names[nlp.pipe_names.index(name) + 1 :]

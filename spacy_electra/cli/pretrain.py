@@ -6,18 +6,17 @@ import shlex
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import typer
-from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
-from ..errors import Errors, Warnings
+from ..errors import Warnings
 from ..pretraining.run.curves import CURVES, draw_curves
 from ..pretraining.run.distributed import usable_device, workers_from_environment
 from ..pretraining.run.stopping import RunStopped
 from ..pretraining.run.trainer import Trainer
 from ..pretraining.settings import PretrainingSettings
+from .overrides import config_overrides
 from .progress import PretrainingBar
 
 
@@ -41,7 +40,10 @@ def pretrain(
     `torchrun` (torchrun --nproc_per_node 2 -m spacy electra pretrain ...) the batches
     of a step are shared out among the processes.
     """
-    settings = PretrainingSettings.from_file(config, _overrides(ctx.args))
+    sections = [field.name for field in fields(PretrainingSettings)]
+    settings = PretrainingSettings.from_file(
+        config, config_overrides(ctx.args, sections)
+    )
     chosen = usable_device(device)
     with workers_from_environment(chosen) as workers:
         trainer = Trainer(settings, output, chosen, workers)
@@ -69,25 +71,6 @@ def pretrain(
         msg.good(f"Drew {draw_curves(output, output / CURVES)}")
     except ImportError as error:
         msg.info(str(error))
-
-
-def _overrides(arguments: list[str]) -> dict[str, Any]:
-    """Settings that were given as options.
-
-    Raises:
-        ValueError: If an option has no section; spaCy's own error for it would end in
-            a traceback here.
-    """
-    is_value = False
-    for argument in arguments:
-        name, equals, _ = argument.partition("=")
-        is_option = name.startswith("--")
-        if (is_option and "." not in name) or (not is_option and not is_value):
-            sections = ", ".join(field.name for field in fields(PretrainingSettings))
-            raise ValueError(Errors.SE449(option=name, sections=sections))
-        is_value = is_option and not equals
-    # It empties the list that it is given.
-    return dict(parse_config_overrides(list(arguments)))
 
 
 def _report_resume(trainer: Trainer) -> None:

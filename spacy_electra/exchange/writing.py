@@ -26,6 +26,11 @@ _PAPERS = ("LICENSE*", "LICENCE*", "NOTICE*", "README.md", "calibration.json")
 _LARGEST_PAPER = 2**20
 
 
+def usual_precision(format: str) -> str:
+    """What weights are written in where nothing is asked for."""
+    return "bf16" if format == safetensors_file.NAME else "fp32"
+
+
 def check_format(format: str, precision: str, texts: Iterable[str] | None) -> None:
     """Refuse what can't be written, before any weight is read.
 

@@ -15,6 +15,7 @@ from ..exchange.writing import (
     check_format,
     check_output,
     check_report,
+    usual_precision,
     write_folder,
 )
 from ..models import ElectraForMaskedLM, ElectraForPreTraining
@@ -137,7 +138,7 @@ def export_run(
         ValueError: If there is no such format or dtype; if the source lacks some
             weights; if the directory holds other files.
     """
-    dtype = dtype or ("bf16" if format == "safetensors" else "fp32")
+    dtype = dtype or usual_precision(format)
     check_format(format, dtype, texts)
     folder, beside = pair_folders(resolve_source(run))
     check_output(Path(output), folder)

@@ -55,3 +55,30 @@ def test_an_unknown_job_names_the_others():
     refused = invoke("nerr")
     assert refused.exit_code == 1
     assert "wnut17" in refused.output
+
+
+def test_settings_come_without_a_file():
+    result = invoke("textcat", "--training.max_steps", "3")
+    assert result.exit_code == 0
+    assert "max_steps = 3\n" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--foo", "3"), ("config.cfg", "--foo", "3"), ("config.cfg", "foo")],
+)
+def test_a_setting_without_a_section_names_the_sections(
+    arguments, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("textcat", *arguments)
+    assert result.exit_code == 1
+    assert "SE449" in result.output and "training" in result.output
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_setting_of_an_unknown_section_is_named(tmp_path):
+    result = invoke("textcat", tmp_path / "config.cfg", "--trainin.max_steps", "3")
+    assert result.exit_code == 1
+    assert "trainin" in result.output and "Traceback" not in result.output
+    assert not any(tmp_path.iterdir())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from ...errors import Errors
 
@@ -53,17 +51,3 @@ def damage_named(file: Path) -> Iterator[None]:
         if str(error).startswith("[SE"):
             raise
         raise ValueError(Errors.SE202(file=file, error=error)) from error
-
-
-def reader_of(package: str, what: str, extra: str) -> Any:
-    """The module that reads a format, which not everybody has installed.
-
-    Raises:
-        ImportError: If it is missing; the message names the extra.
-    """
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            Errors.SE414(what=what, package=package, extra=extra)
-        ) from error

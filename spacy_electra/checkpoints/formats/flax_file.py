@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors, Warnings
+from ...extras import import_extra
 from ...weight_files import FLAX
-from .checks import damage_named, reader_of
+from .checks import damage_named
 from .renaming import from_flax, renamed
 
 FILES = FLAX
@@ -54,7 +55,7 @@ def read(file: Path) -> dict[str, Tensor]:
 
 
 def _tensors(file: Path, values: bool) -> dict[str, Tensor]:
-    msgpack = reader_of("msgpack", "files of Flax", "flax")
+    msgpack = import_extra("msgpack", "files of Flax", "flax")
     with (
         damage_named(file),
         file.open("rb") as opened,

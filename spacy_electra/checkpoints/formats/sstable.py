@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from struct import unpack_from
 
-from .checks import reader_of
+from ...extras import import_extra
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
@@ -80,7 +80,7 @@ def check_crc(content: bytes, expected: int) -> bool:
     Raises:
         ImportError: If google-crc32c is missing.
     """
-    crc = reader_of("google_crc32c", "files of TensorFlow 1", "tf").value(content)
+    crc = import_extra("google_crc32c", "files of TensorFlow 1", "tf").value(content)
     # Rotated and moved, so that a checksum over checksums is no fixed point.
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF == expected
 

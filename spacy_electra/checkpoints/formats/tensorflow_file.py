@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
+from ...extras import import_extra
 from ...weight_files import TENSORFLOW
-from .checks import check_claim, damage_named, reader_of
+from .checks import check_claim, damage_named
 from .renaming import from_keras, renamed
 
 FILES = TENSORFLOW
@@ -38,7 +39,7 @@ def read(file: Path) -> dict[str, Tensor]:
 
 
 def _tensors(file: Path, values: bool) -> dict[str, Tensor]:
-    h5py = reader_of("h5py", "files of TensorFlow", "tf")
+    h5py = import_extra("h5py", "files of TensorFlow", "tf")
     with damage_named(file), h5py.File(file, "r") as opened:
         datasets = list(_datasets(h5py, opened, file))
         check_claim(file, sum(_bytes_of(dataset) for _, dataset in datasets))

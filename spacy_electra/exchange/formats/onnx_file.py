@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ...errors import Errors
+from ...extras import import_extra
 from ...models.pretrained import PretrainedModel
 from ..calibration import Batch
 from ..graph import INPUTS, Graph
@@ -32,17 +32,11 @@ def check(precision: str) -> None:
     Raises:
         ImportError: If one is; the message names the extra.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-
-        if precision == "int8":
-            import onnxruntime.quantization  # noqa: F401
-    except ImportError as error:
-        package = str(error.name).partition(".")[0]
-        raise ImportError(
-            Errors.SE414(what="ONNX files", package=package, extra=NAME)
-        ) from error
+    needed = ["onnx", "onnxscript"]
+    if precision == "int8":
+        needed.append("onnxruntime.quantization")
+    for module in needed:
+        import_extra(module, "ONNX files", NAME)
 
 
 def write(

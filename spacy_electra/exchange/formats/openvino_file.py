@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...errors import Errors
+from ...extras import import_extra
 from ...models.pretrained import PretrainedModel
 from ..calibration import Batch
 from . import onnx_file
@@ -20,6 +20,7 @@ FILE = "openvino_model.xml"
 FILES = (FILE, "openvino_model.bin")
 PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATED = ("int8",)
+_WHAT = "OpenVINO files"
 
 
 def check(precision: str) -> None:
@@ -29,16 +30,9 @@ def check(precision: str) -> None:
         ImportError: If one is; the message names the extra.
     """
     onnx_file.check("fp32")
-    try:
-        import openvino  # noqa: F401
-
-        if precision == "int8":
-            _import_nncf()
-    except ImportError as error:
-        package = str(error.name).partition(".")[0]
-        raise ImportError(
-            Errors.SE414(what="OpenVINO files", package=package, extra=NAME)
-        ) from error
+    import_extra("openvino", _WHAT, NAME)
+    if precision == "int8":
+        _import_nncf()
 
 
 def write(
@@ -68,9 +62,7 @@ def write(
 def _import_nncf() -> Any:
     # Without it, NNCF tells a server of its makers that it runs.
     os.environ.setdefault("NNCF_CI", "1")
-    import nncf
-
-    return nncf
+    return import_extra("nncf", _WHAT, NAME)
 
 
 def _round(model: Any, batches: Sequence[Batch]) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ...errors import Errors
+from ...extras import import_extra
 
 Progress = Callable[[int], None]
 COMPRESSED = (".gz", ".xz", ".zst")
@@ -66,14 +66,9 @@ class _ZstandardFile(io.RawIOBase):
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        try:
-            from zstandard import ZstdDecompressor
-        except ImportError as error:
-            raise ImportError(
-                Errors.SE414(what=".zst files", package="zstandard", extra="formats")
-            ) from error
+        zstandard = import_extra("zstandard", ".zst files", "formats")
         self._stream = stream
-        self._new_frame = ZstdDecompressor().decompressobj
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
         self._frame: Any = None
         self._input = b""
         self._output = memoryview(b"")

@@ -6,7 +6,6 @@ import codecs
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, BinaryIO, TypeVar, cast
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import srsly
 
 from ...errors import Errors
+from ...extras import import_extra
 from .compression import COMPRESSED, Progress, broken_file_errors, open_bytes
 
 OnBroken = Callable[[ValueError], None]
@@ -164,13 +164,8 @@ def parquet_batches(
     Raises:
         ImportError: If pyarrow is not installed.
     """
-    try:
-        parquet = import_module("pyarrow.parquet")
-        broken = import_module("pyarrow").ArrowException
-    except ImportError as error:
-        raise ImportError(
-            Errors.SE414(what=".parquet files", package="pyarrow", extra="formats")
-        ) from error
+    parquet = import_extra("pyarrow.parquet", ".parquet files", "formats")
+    broken = import_extra("pyarrow", ".parquet files", "formats").ArrowException
     with ExitStack() as stack:
         if file.suffix in COMPRESSED:
             # The format is read from its end, where a compressed stream can't start.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Errors
+from ...extras import import_extra
 from ...files import whole_file
 from .log import LOG, read_log
 
@@ -41,12 +42,7 @@ def draw_curves(
             unknown.
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            Errors.SE414(what="Pictures", package="matplotlib", extra="plots")
-        ) from error
+    matplotlib = import_extra("matplotlib.figure", "Pictures", "plots")
     rows = read_rows(run)
     path = Path(output)
     kind = path.suffix.removeprefix(".")
@@ -56,7 +52,7 @@ def draw_curves(
                 name="kind of picture", value=path.name, choices=", ".join(_KINDS)
             )
         )
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    figure = matplotlib.Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     losses, areas = figure.subplots(1, 2)
     _draw(losses, "train", points(rows, "train_mlm"), faint=True)
     _draw(losses, "held out", points(rows, "mlm_loss"))
