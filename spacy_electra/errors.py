@@ -389,6 +389,12 @@ class Errors(_Message):
         "A text has half of a surrogate pair, which is no character: {text}. Remove "
         'it, for instance by text.encode("utf8", "ignore").decode("utf8").'
     )
+    SE148 = (
+        "{folder}: {share:.0%} of the pieces are words of several Chinese characters "
+        "({words}), and this tokenizer makes each such character a word of its own. "
+        'Where a program cut the words, as for Japanese, set words = "spacy"; where '
+        "they are cut at white space alone, tokenize_chinese_chars = false."
+    )
 
     # Checkpoints: SE200 to SE299
     SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."

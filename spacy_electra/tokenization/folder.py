@@ -71,7 +71,7 @@ def read_folder(
     settings.update(changes)
     settings = checked(settings, folder / (SETTINGS if config else TOKENIZER))
     check_vocabulary(vocab, folder)
-    check_pieces(vocab, settings["wordpieces_prefix"], folder)
+    check_pieces(vocab, settings, folder)
     if not changes.get("added_tokens"):
         sources = (content, names, config, read_json(folder / ADDED_TOKENS))
         settings["added_tokens"] = _added_tokens(sources, settings, folder)

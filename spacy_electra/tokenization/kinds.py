@@ -7,12 +7,13 @@ would be unknown.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, listed
 
 # Classes of Transformers that cut text as BERT does, "Fast" or not.
 _WORDPIECE = {
@@ -41,6 +42,13 @@ _SENTENCEPIECE_FILES = ("spiece.model", "spm.model", "sentencepiece.bpe.model")
 _SENTENCEPIECE_KEYS = ("spm_file", "sp_model_kwargs")
 # Fewer pieces tell nothing about a vocabulary.
 _ENOUGH_PIECES = 100
+# What BERT takes for a word each: Chinese characters, those of Japanese and Hanja too.
+_CHINESE = re.compile(
+    "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f]"
+)
+# Some vocabularies have a few such words, which do no harm.
+_MANY_WORDS = 0.05
 
 
 def check_kind(
@@ -132,13 +140,18 @@ def _words(*, nfkc: bool, lowercase: bool) -> dict[str, Any]:
     }
 
 
-def check_pieces(vocab: Mapping[str, int], prefix: str, folder: Path) -> None:
+def check_pieces(
+    vocab: Mapping[str, int], settings: Mapping[str, Any], folder: Path
+) -> None:
     """Refuse a vocabulary that can't be WordPiece's by the look of its pieces.
 
     Raises:
         ValueError: If no piece continues a word, and they are either all characters or
-            marked as SentencePiece marks the beginning of words.
+            marked as SentencePiece marks the beginning of words; or if many are words
+            of several Chinese characters, and the tokenizer makes each a word.
     """
+    prefix = settings["wordpieces_prefix"]
+    _check_chinese(vocab, settings, folder)
     if any(piece.startswith(prefix) and len(piece) > len(prefix) for piece in vocab):
         return
     # Special tokens and the like stand in brackets.
@@ -150,6 +163,28 @@ def check_pieces(vocab: Mapping[str, int], prefix: str, folder: Path) -> None:
         raise ValueError(Errors.SE132(folder=folder, kind="SentencePiece, by its ▁"))
     if all(len(piece) <= 1 for piece in pieces):
         raise ValueError(Errors.SE132(folder=folder, kind="a character tokenizer"))
+
+
+def _check_chinese(
+    vocab: Mapping[str, int], settings: Mapping[str, Any], folder: Path
+) -> None:
+    """Refuse words of Chinese characters where the tokenizer never makes one.
+
+    A Japanese vocabulary without its tokenizer_config.json looks like any other.
+    """
+    makes_words = (
+        settings["words"] == "spacy"
+        or settings["normalizer"] is not None
+        or not (settings["do_basic_tokenize"] and settings["tokenize_chinese_chars"])
+    )
+    if makes_words or len(vocab) < _ENOUGH_PIECES:
+        return
+    prefix = settings["wordpieces_prefix"]
+    pieces = (piece.removeprefix(prefix) for piece in vocab)
+    words = [piece for piece in pieces if len(piece) > 1 and _CHINESE.search(piece)]
+    if len(words) > _MANY_WORDS * len(vocab):
+        share = len(words) / len(vocab)
+        raise ValueError(Errors.SE148(folder=folder, share=share, words=listed(words)))
 
 
 def kind_of_file(content: Mapping[str, Any]) -> str | None:
