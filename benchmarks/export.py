@@ -33,7 +33,7 @@ from spacy_electra.models import ElectraForPreTraining, PackedBatch
 from spacy_electra.models.inference import InferenceEncoder
 from spacy_electra.tokenization import ElectraTokenizer
 
-SENTENCES_A_BATCH = 32
+SENTENCES_PER_BATCH = 32
 CALIBRATION_TEXTS = 300
 # From inputs to the logits of the pieces, [B, S].
 Engine = Callable[[Batch], np.ndarray]
@@ -65,8 +65,8 @@ def batches_of(
     """Inputs, sorted by length, with the word of each piece."""
     by_length = sorted(cases, key=lambda case: len(case.doc))
     found = []
-    for start in range(0, len(by_length), SENTENCES_A_BATCH):
-        own = by_length[start : start + SENTENCES_A_BATCH]
+    for start in range(0, len(by_length), SENTENCES_PER_BATCH):
+        own = by_length[start : start + SENTENCES_PER_BATCH]
         encoded = tokenizer(
             [[token.text for token in case.doc] for case in own],
             is_split_into_words=True,

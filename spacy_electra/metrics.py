@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Detection:
-    """Figures of a detector at a threshold, and without one.
+    """Metrics of a detector at a threshold, and without one.
 
     Args:
         auc: Chance that a positive scores above a negative; nan where one kind is
@@ -55,7 +55,7 @@ def area_under_curve(scores: NDArray[np.floating], labels: NDArray[np.bool_]) ->
 def detection(
     probabilities: NDArray[np.floating], labels: NDArray[np.bool_], threshold: float
 ) -> Detection:
-    """All figures of a detector.
+    """All metrics of a detector.
 
     Args:
         probabilities: float [N].

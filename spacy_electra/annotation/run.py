@@ -22,7 +22,7 @@ from .shards import ERRORS, input_files, shards_of
 
 MANIFEST = "annotation.json"
 _LOCK = ".lock"
-_BYTES_A_READ = 1 << 20
+_BYTES_PER_READ = 1 << 20
 
 
 @dataclass
@@ -249,6 +249,6 @@ def folder_hash(folder: Path) -> str:
             continue
         found.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
-            while part := stream.read(_BYTES_A_READ):
+            while part := stream.read(_BYTES_PER_READ):
                 found.update(part)
     return found.hexdigest()

@@ -28,7 +28,7 @@ from ..pretraining.corpus.documents import read_documents
 from .opening import folder_in_pipeline, open_detector
 from .sources import pipeline_folder
 
-_DOCS_A_BATCH = 32
+_DOCS_PER_BATCH = 32
 _SHOWN = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
@@ -96,7 +96,7 @@ def _file_for(source: str, output: Path | None) -> Path:
 
 def _scores(nlp: Language, component: ElectraRTD, text: str, words: int) -> CleanScores:
     with tqdm(unit=" documents", desc="Scoring clean text", leave=False) as bar:
-        docs = nlp.pipe(read_documents(text), batch_size=_DOCS_A_BATCH)
+        docs = nlp.pipe(read_documents(text), batch_size=_DOCS_PER_BATCH)
         counted = (doc for doc in docs if bar.update() or True)
         return clean_scores(counted, component.scores_of, words)
 

@@ -1,4 +1,4 @@
-"""`python -m spacy electra evaluate`: the figures of a checkpoint on any text."""
+"""`python -m spacy electra evaluate`: the metrics of a checkpoint on any text."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def evaluate(
     seed: int = typer.Option(0, help="Of masks and samples"),
     device: str = typer.Option("auto", help="Where to compute"),
     precision: str = typer.Option("auto", help='"auto", "fp32" or "bf16"'),
-    output: Path = typer.Option(None, help="JSON file for the figures"),
+    output: Path = typer.Option(None, help="JSON file for the metrics"),
 ) -> None:
-    """Report the figures of training for a checkpoint on any text."""
+    """Report the metrics of training for a checkpoint on any text."""
     texts = list(islice(read_documents(corpus), sequences))
-    figures = evaluate_pair(
+    metrics = evaluate_pair(
         open_pair(source, generator),
         texts,
         length=length,
@@ -46,7 +46,7 @@ def evaluate(
         precision=precision,
     )
     # What a text is too short for is NaN, which JSON does not know.
-    measured = {n: v if isfinite(v) else None for n, v in figures.items()}
+    measured = {n: v if isfinite(v) else None for n, v in metrics.items()}
     msg.table(
         [
             (name, "not measured" if value is None else f"{value:.4f}")

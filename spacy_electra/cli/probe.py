@@ -28,7 +28,7 @@ def probe(
     limit: int = typer.Option(0, help="Most sentences to learn from; 0 for all"),
     seed: int = typer.Option(0, help="Of weights, order and dropout"),
     device: str = typer.Option("auto", help="Where to compute"),
-    output: Path = typer.Option(None, help="JSON file for the figures"),
+    output: Path = typer.Option(None, help="JSON file for the metrics"),
 ) -> None:
     """Train taggers on a frozen and an unfrozen encoder; print their accuracy.
 

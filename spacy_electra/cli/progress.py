@@ -45,7 +45,7 @@ class PretrainingBar:
         self._bar.close()
 
     def on_step(self, trainer: Trainer) -> None:
-        """Move the bar; figures are fetched only so often, which a GPU waits for."""
+        """Move the bar; metrics are fetched only so often, which a GPU waits for."""
         now = time.monotonic()
         if self._began is None:
             self._began = (now, trainer.progress)

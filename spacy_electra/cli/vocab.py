@@ -17,7 +17,7 @@ from ..tokenization.coverage import MUCH_OF_CORPUS, Coverage, measure_coverage
 from ..tokenization.folder import SETTINGS, TOKENIZER, VOCAB
 from ..tokenization.vocabulary import train_vocabulary
 
-# So much text tells the figures to more digits than anyone reads.
+# So much text tells the metrics to more digits than anyone reads.
 _MOST_HELD_OUT = 2000
 # Too few to hold one out are fewer than this, unless someone asks for it.
 _FIRST = 100
@@ -41,7 +41,7 @@ def vocab(
     min_frequency: int = typer.Option(2, help="Fewest occurrences of a merged pair"),
     every: int = typer.Option(1, min=1, help="Learn from every n-th document only"),
     held_out_every: int = typer.Option(
-        100, min=1, help="Keep each such document apart for the figures"
+        100, min=1, help="Keep each such document apart for the metrics"
     ),
 ) -> None:
     """Train a WordPiece vocabulary on raw text."""
@@ -62,15 +62,15 @@ def vocab(
     msg.good(f"Wrote a vocabulary of {tokenizer.vocab_size:,} pieces to {output}")
     if not texts.held_out:
         msg.warn(
-            "Too few documents to hold one out, so there are no figures; "
+            "Too few documents to hold one out, so there are no metrics; "
             "set --held-out-every lower"
         )
     # Without held-out text, that which was learned from tells at least the worst.
-    figures = measure_coverage(texts.held_out or texts.first, tokenizer)
+    metrics = measure_coverage(texts.held_out or texts.first, tokenizer)
     if texts.held_out:
-        _report(figures, len(texts.held_out))
-    if figures.unknown_rate > MUCH_OF_CORPUS:
-        msg.warn(Warnings.SW133(share=figures.unknown_rate, what="words"))
+        _report(metrics, len(texts.held_out))
+    if metrics.unknown_rate > MUCH_OF_CORPUS:
+        msg.warn(Warnings.SW133(share=metrics.unknown_rate, what="words"))
 
 
 def _removes_accents(texts: _Texts) -> bool | None:
@@ -87,13 +87,13 @@ def _removes_accents(texts: _Texts) -> bool | None:
     return False
 
 
-def _report(figures: Coverage, documents: int) -> None:
+def _report(metrics: Coverage, documents: int) -> None:
     msg.table(
         [
-            ("Words", f"{figures.words:,} of {documents:,} held-out documents"),
-            ("Coverage", f"{figures.coverage:.2%} of them are one piece"),
-            ("Pieces per word", f"{figures.pieces_per_word:.3f}"),
-            ("Unknown rate", f"{figures.unknown_rate:.3%}"),
+            ("Words", f"{metrics.words:,} of {documents:,} held-out documents"),
+            ("Coverage", f"{metrics.coverage:.2%} of them are one piece"),
+            ("Pieces per word", f"{metrics.pieces_per_word:.3f}"),
+            ("Unknown rate", f"{metrics.unknown_rate:.3%}"),
         ]
     )
 

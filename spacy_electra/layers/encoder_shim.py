@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraModel
-from ..models.inference import ROWS_A_PASS, InferenceEncoder, can_infer
+from ..models.inference import ROWS_PER_PASS, InferenceEncoder, can_infer
 from ..models.precision import resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, mostly_unknown
@@ -144,9 +144,9 @@ class EncoderShim(NetworkShim):
             warnings.warn(message, stacklevel=2)
 
     @property
-    def rows_a_pass(self) -> int | None:
+    def rows_per_pass(self) -> int | None:
         """Most rows that a pass of inference should have; None for any number."""
-        return ROWS_A_PASS if self.device.type == "cpu" else None
+        return ROWS_PER_PASS if self.device.type == "cpu" else None
 
     def _runner(self, network: Any, is_train: bool, precision: str) -> Run:
         if not is_train:

@@ -273,8 +273,8 @@ def encode(
         The outputs end to end, [..., T, H], without a graph; and a callback that takes
         their gradient, of the same shape.
     """
-    if not is_train and shim.rows_a_pass is not None:
-        max_tokens = min(max_tokens, shim.rows_a_pass)
+    if not is_train and shim.rows_per_pass is not None:
+        max_tokens = min(max_tokens, shim.rows_per_pass)
     outputs: list[Tensor] = []
     backprops = []
     device, run = shim.device, shim.ready(is_train)

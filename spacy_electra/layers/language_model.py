@@ -121,7 +121,7 @@ class LanguageModel:
             tokenizer=encoder.tokenizer,
             device=encoder.device,
             window=attrs["window"],
-            max_tokens=min(attrs["max_tokens"], encoder.rows_a_pass or np.inf),
+            max_tokens=min(attrs["max_tokens"], encoder.rows_per_pass or np.inf),
         )
 
     @torch.no_grad()

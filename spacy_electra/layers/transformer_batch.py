@@ -34,7 +34,7 @@ from .layout import (
 )
 from .types import PieceStates
 
-# Makes the array of one Doc: (its number, its first span, the one behind its last).
+# Makes the array of one Doc: (its number, its first span, the one after its last).
 PartOf = Callable[[int, int, int], Any]
 
 
@@ -213,11 +213,11 @@ class ElectraBatch(FullTransformerBatch):
         cls_states = self._cls_states() if self.is_whole else None
         result: list[TransformerData] = []
         for number in range(len(self.docs)):
-            first, behind = span_starts[number : number + 2]
-            if first == behind:
+            first, end = span_starts[number : number + 2]
+            if first == end:
                 result.append(TransformerData.empty())
                 continue
-            shape = (behind - first, widths[number])
+            shape = (end - first, widths[number])
             own = slice(*starts[number : number + 2])
             own_ids = cast(Ints2d, ids[own].reshape(shape))
             own_rows = slice(*row_starts[number : number + 2])
@@ -228,13 +228,13 @@ class ElectraBatch(FullTransformerBatch):
                 own_states = own_states.copy()
             output = ModelOutput(last_hidden_state=own_states)
             for key, parts in others.items():
-                output[key] = [part(number, first, behind) for part in parts]
+                output[key] = [part(number, first, end) for part in parts]
             data = PieceData(
                 wordpieces=WordpieceBatch(
                     strings=strings[own].reshape(shape).tolist(),
                     input_ids=own_ids,
                     attention_mask=mask[own].reshape(shape),
-                    lengths=lengths[first:behind],
+                    lengths=lengths[first:end],
                     token_type_ids=cast(Ints2d, types[own].reshape(shape)),
                 ),
                 model_output=output,
@@ -258,16 +258,16 @@ class ElectraBatch(FullTransformerBatch):
         def states_of(hidden: Tensor) -> PartOf:
             states: Any = torch2xp(self._in_places(layout, hidden))
 
-            def part(doc: int, first: int, behind: int) -> Any:
+            def part(doc: int, first: int, end: int) -> Any:
                 own = states[layout.starts[doc] : layout.starts[doc + 1]]
-                return own.reshape((behind - first, int(layout.widths[doc]), -1))
+                return own.reshape((end - first, int(layout.widths[doc]), -1))
 
             return part
 
         def attention_of(weights: Sequence[Tensor]) -> PartOf:
-            def part(doc: int, first: int, behind: int) -> Any:
+            def part(doc: int, first: int, end: int) -> Any:
                 width = int(layout.widths[doc])
-                own = range(first, behind)
+                own = range(first, end)
                 return torch2xp(self._attention_of(weights, own, width))
 
             return part
@@ -308,7 +308,7 @@ class ElectraBatch(FullTransformerBatch):
 
         Args:
             arrays: For each such Doc the gradient of its last hidden state, float
-                [spans, width, H]; any behind it are not used.
+                [spans, width, H]; any after it are not used.
         """
         return self.gradient(self.rows_of_gradients([part[0] for part in arrays]))
 
@@ -364,7 +364,7 @@ class ElectraBatch(FullTransformerBatch):
 
 
 def _starts(counts: Integers) -> list[int]:
-    """Where the parts of these sizes begin, one behind the other, and the end."""
+    """Where the parts of these sizes begin, end to end, and where the last one ends."""
     return [0, *counts.cumsum().tolist()]
 
 

@@ -25,7 +25,7 @@ LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
 
 
 class SelfAttention(nn.Module):
-    """Self-attention and the residual sum behind it.
+    """Self-attention and the residual sum after it.
 
     Query, key and value come from one matrix product (``qkv``, rows in that order).
     """
@@ -329,7 +329,7 @@ def bias_of(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _later(like: Tensor, length: int) -> Tensor:
-    """Minus infinity where the key stands behind the query, 0 elsewhere."""
+    """Minus infinity where the key comes after the query, 0 elsewhere."""
     return like.new_full((length, length), -math.inf).triu(1)
 
 

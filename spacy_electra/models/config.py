@@ -86,7 +86,7 @@ class ElectraConfig:
         summary_type: How a sequence becomes one vector (multiple choice).
         summary_use_proj: Whether a projection follows that summary.
         summary_activation: Activation after that projection; None for none.
-        summary_last_dropout: Dropout behind that activation.
+        summary_last_dropout: Dropout after that activation.
         pad_token_id: Id of the padding piece, whose embedding starts at zero.
         position_embedding_type: "absolute", "relative_key" or "relative_key_query".
         use_cache: Whether a decoder returns keys and values (causal LM).

@@ -82,7 +82,7 @@ class Encoder(nn.Module):
 
         Returns:
             The last hidden state, float [T, H]; where ``keep_all`` is set, the states
-            before the first layer and behind each; the attention weights of each
+            before the first layer and after each; the attention weights of each
             layer, where the layout asks for them.
         """
         states = [hidden] if keep_all else []

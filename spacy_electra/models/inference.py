@@ -20,7 +20,7 @@ from .outputs import EncoderOutput
 from .packing import PackedBatch, Segment, segments_of
 
 # Most rows of one forward pass: what lies between two layers should fit the caches.
-ROWS_A_PASS = 2048
+ROWS_PER_PASS = 2048
 # Activations that oneDNN computes while it writes a product: its names for them.
 _FUSED_ACTIVATIONS: dict[str, tuple[str, str]] = {
     "gelu": ("gelu", "none"),
@@ -105,7 +105,7 @@ class _Norm:
 
 
 class _Layer:
-    """One layer: self-attention, then feed-forward, layer norm behind each."""
+    """One layer: self-attention, then feed-forward, layer norm after each."""
 
     def __init__(
         self, layer: EncoderLayer, activation: str, dtype: torch.dtype
@@ -167,7 +167,7 @@ class PackedLinear:
         self, linear: nn.Linear, dtype: torch.dtype, activation: str = "linear"
     ) -> None:
         weight = linear.weight.detach().to(dtype).contiguous()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_A_PASS)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_PER_PASS)
         self.bias = linear.bias.detach().to(dtype)
         self.fused, self.variant = _FUSED_ACTIVATIONS.get(activation, ("none", ""))
         is_fused = activation in _FUSED_ACTIVATIONS or activation == "linear"

@@ -22,7 +22,7 @@ LEAST_RATIO = 0.7
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Sequences of pieces, one behind the other, without padding.
+    """Sequences of pieces, end to end, without padding.
 
     Consecutive sequences of about one length share an attention call, so a batch whose
     sequences are sorted by length is the fastest; any order is right.

@@ -23,7 +23,7 @@ from ..tokenization.alignment import token_starts
 
 # Docs are run in groups of so many spaCy tokens: enough to sort windows by length, few
 # enough for the states of their pieces to stay small.
-TOKENS_A_GROUP = 32_768
+TOKENS_PER_GROUP = 32_768
 
 
 class HeadComponent(TrainablePipe):
@@ -135,7 +135,7 @@ class HeadComponent(TrainablePipe):
             stream: Any number of Docs.
             batch_size: Docs to take from it at a time.
         """
-        return annotate_in_groups(self, stream, batch_size, TOKENS_A_GROUP)
+        return annotate_in_groups(self, stream, batch_size, TOKENS_PER_GROUP)
 
     def predict(self, docs: Iterable[Doc]) -> list[Any]:
         """What the head gives for each text, without setting it, as NumPy arrays."""

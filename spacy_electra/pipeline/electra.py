@@ -25,7 +25,7 @@ from ..layers.adapter import (
 from ..layers.listener import EncoderListener, batch_id, lend
 from ..layers.transformer_batch import ElectraBatch
 from ..layers.transformer_model import TransformerModel
-from .component import TOKENS_A_GROUP, annotate_in_groups
+from .component import TOKENS_PER_GROUP, annotate_in_groups
 from .listening import (
     FixedReaderCount,
     Listener,
@@ -42,7 +42,7 @@ Setter = Callable[[list[Doc], FullTransformerBatch], None]
 
 
 class Electra(Transformer):
-    """One ELECTRA encoder whose states the components behind it share.
+    """One ELECTRA encoder whose states the components after it share.
 
     Those listen through ``spacy-transformers.TransformerListener.v1`` or
     ``spacy-electra.EncoderListener.v1``, and train it together.
@@ -73,7 +73,7 @@ class Electra(Transformer):
         set_extra_annotations: Setter = null_annotation_setter,
         *,
         name: str = "electra",
-        max_batch_items: int = TOKENS_A_GROUP,
+        max_batch_items: int = TOKENS_PER_GROUP,
         store: bool = True,
         set_tensor: bool = False,
         nlp: Language | None = None,

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from thinc.api import Model
 
-from .component import TOKENS_A_GROUP
+from .component import TOKENS_PER_GROUP
 
 # Everything else is a default of the architecture.
 DEFAULT_MODEL = {
@@ -29,7 +29,7 @@ DEFAULT_MODEL = {
         "set_extra_annotations": {
             "@annotation_setters": "spacy-transformers.null_annotation_setter.v1"
         },
-        "max_batch_items": TOKENS_A_GROUP,
+        "max_batch_items": TOKENS_PER_GROUP,
         "store": True,
         "set_tensor": False,
     },

@@ -155,8 +155,8 @@ class ReaderCount:
         }
         # spaCy links only what is enabled when it does; the rest may be by now.
         running = [component for _, component in nlp.pipeline]
-        behind = dropwhile(lambda other: other is not self.component, running)
-        for component in behind:
+        following = dropwhile(lambda other: other is not self.component, running)
+        for component in following:
             for listener in listeners_in(component):
                 if self.component.serves(listener):
                     link(listener, self.component, self.nlp)

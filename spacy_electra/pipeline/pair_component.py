@@ -16,7 +16,7 @@ from ..errors import Errors
 from ..layers.listener import skip
 from ..layers.types import TextPair
 from .attributes import is_stored, same_inputs, stored
-from .component import TOKENS_A_GROUP, HeadComponent, groups_by_length
+from .component import TOKENS_PER_GROUP, HeadComponent, groups_by_length
 
 # Examples that are looked at before training begins.
 EXAMPLES_TO_SEE = 100
@@ -84,7 +84,7 @@ class PairComponent(HeadComponent):
     def predict(self, docs: Iterable[Doc]) -> list[list[Any]]:
         """What the head gives for each pair of each Doc, without setting it."""
         found: list[list[Any]] = []
-        for group in groups_by_length(list(docs), TOKENS_A_GROUP, self._size):
+        for group in groups_by_length(list(docs), TOKENS_PER_GROUP, self._size):
             counts = [len(self.pairs_of(doc)) for doc in group]
             alone = [doc for doc, n in zip(group, counts, strict=True) if not n]
             skip(self.model.encoder, alone)

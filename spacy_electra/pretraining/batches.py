@@ -192,7 +192,7 @@ def _cut_at_sentences(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut spans [N] into parts of about ``lengths`` ids, between sentences if possible.
 
-    A cut moves on to the next place where a sentence begins, unless that lies behind
+    A cut moves on to the next place where a sentence begins, unless that comes after
     the next cut. Nothing is lost: the part before it grows.
 
     Returns:

@@ -214,7 +214,7 @@ class ErrorMixture:
     def _parts(self, words: Words, kind: Ints, draws: np.random.Generator) -> _Parts:
         """What the new batch is put together from, one part a word, or two."""
         starts, new_sizes, mark = words.starts.copy(), words.sizes.copy(), kind.copy()
-        # Entries lie behind the pieces of the batch.
+        # Entries come after the pieces of the batch.
         base = int(words.sizes.sum())
         twice = np.zeros(len(starts), dtype=bool)
         for number, name in enumerate(self.kinds):
@@ -283,7 +283,7 @@ class _Parts:
 
     Args:
         words: The word that each comes from, int64 [P].
-        starts: Where its pieces begin, in the batch or behind it, int64 [P].
+        starts: Where its pieces begin, in the batch or after it, int64 [P].
         sizes: How many there are, int64 [P].
         marks: Kind of error, -1 for none, int64 [P].
         same: Whether it takes the place of as many other pieces, bool [P].

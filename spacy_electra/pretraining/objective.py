@@ -37,7 +37,7 @@ class Losses:
     same: Tensor
 
     def stacked(self) -> Tensor:
-        """All figures, detached, as one tensor [6]."""
+        """All metrics, detached, as one tensor [6]."""
         return torch.stack([v.detach().float() for v in vars(self).values()])
 
     @classmethod
@@ -74,7 +74,7 @@ class Objective(nn.Module):
         masking: Which pieces to mask.
     """
 
-    # Whether the discriminator learns to detect, so that figures of it mean something.
+    # Whether the discriminator learns to detect, so that metrics of it mean something.
     detects = True
 
     def __init__(

@@ -277,7 +277,7 @@ class TrainingSettings:
         evaluate_sequences: Sequences of held-out text to evaluate on.
         save_every: Steps between checkpoints.
         keep: Number of checkpoints to keep.
-        keep_best: Whether to keep the best checkpoint besides: of those with figures
+        keep_best: Whether to keep the best checkpoint besides: of those with metrics
             of their own step.
         best_by: Column of the log that tells which is best; by default "auc_frequency",
             or "mlm_loss" with the objective "mlm".

@@ -27,7 +27,7 @@ class Pieces:
 
     Args:
         ids: int64 [n].
-        offsets: First character of each piece in ``doc.text`` and the one behind its
+        offsets: First character of each piece in ``doc.text`` and the one after its
             last, int64 [n, 2]. Marks that the tokenizer drops, or makes one character
             with the one before them, belong to the piece of that character.
         alignment: Row i holds the indices of the pieces that share a character with
@@ -174,8 +174,8 @@ def _align_texts(
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
     first = np.searchsorted(offsets[:, 1], starts, side="right")
-    behind = np.searchsorted(offsets[:, 0], ends, side="left")
-    lengths = np.maximum(behind - first, 0)
+    after = np.searchsorted(offsets[:, 0], ends, side="left")
+    lengths = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     lengths[bounds.is_space] = 0
     return _split_by_doc(

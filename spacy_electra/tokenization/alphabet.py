@@ -25,7 +25,7 @@ class Alphabet(NamedTuple):
 
     Args:
         characters: All but white space.
-        continuing: Those that stand behind another one inside of a word.
+        continuing: Those that follow another one inside a word.
         enough: How many of the characters make up 99.95 % of the text.
     """
 
@@ -52,8 +52,8 @@ def alphabet_of(texts: Iterable[str], tokenizer: ElectraTokenizer) -> Alphabet:
         codes = codes[kinds[codes] != _DROPPED]
         inside = kinds[codes] == _INSIDE
         counts += np.bincount(codes, minlength=_CODE_POINTS)
-        behind = codes[1:][inside[1:] & inside[:-1]]
-        continuing += np.bincount(behind, minlength=_CODE_POINTS)
+        following = codes[1:][inside[1:] & inside[:-1]]
+        continuing += np.bincount(following, minlength=_CODE_POINTS)
     counts[kinds == _SPACE] = 0
     return _normalized(counts, continuing, tokenizer)
 
@@ -102,16 +102,16 @@ def _normalized(
 ) -> Alphabet:
     """Counts of code points as normalized characters, which may be several of one."""
     totals: Counter[str] = Counter()
-    behind: Counter[str] = Counter()
+    following: Counter[str] = Counter()
     for code in np.flatnonzero(counts).tolist():
         first, *others = list(tokenizer.normalize(chr(code)).strip(" "))
         totals[first] += int(counts[code])
         if continuing[code]:
-            behind[first] += int(continuing[code])
+            following[first] += int(continuing[code])
         for character in others:
             totals[character] += int(counts[code])
-            behind[character] += int(counts[code])
-    return Alphabet(_by_frequency(totals), _by_frequency(behind), _enough(totals))
+            following[character] += int(counts[code])
+    return Alphabet(_by_frequency(totals), _by_frequency(following), _enough(totals))
 
 
 def _enough(counts: Counter[str]) -> int:

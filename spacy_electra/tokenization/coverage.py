@@ -10,7 +10,7 @@ import numpy as np
 
 from .wordpiece import ElectraTokenizer
 
-_TEXTS_A_CALL = 256
+_TEXTS_PER_CALL = 256
 
 # More than this of a corpus unknown, and something is wrong with it or the vocabulary.
 MUCH_OF_CORPUS = 0.2
@@ -60,7 +60,7 @@ def measure_coverage(texts: Iterable[str], tokenizer: ElectraTokenizer) -> Cover
     """
     words = pieces = whole = unknown = 0
     remaining = iter(texts)
-    while call := list(islice(remaining, _TEXTS_A_CALL)):
+    while call := list(islice(remaining, _TEXTS_PER_CALL)):
         for encoded in tokenizer.backend.encode_batch(call, add_special_tokens=False):
             # Without special pieces around the text, each piece belongs to a word.
             counts = np.bincount(np.array(encoded.word_ids, dtype=np.int64))

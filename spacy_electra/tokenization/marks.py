@@ -23,10 +23,10 @@ _JOINED = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF), (0xFF9E, 0xFF9F))
 
 
 def reach_marks(offsets: Integers, text: str) -> Integers:
-    """Offsets whose ends are moved over the marks behind them that no piece has.
+    """Offsets whose ends are moved over the marks after them that no piece has.
 
     Args:
-        offsets: First character of each piece and the one behind its last, int64
+        offsets: First character of each piece and the one after its last, int64
             [n, 2]; neither ever goes back.
         text: What the pieces are of.
 
@@ -40,8 +40,8 @@ def reach_marks(offsets: Integers, text: str) -> Integers:
     # No piece has the characters from the end of one to the start of the next.
     limits = np.append(offsets[1:, 0], len(text))
     open_ended = np.flatnonzero(ends < limits)
-    behind = codes[ends[open_ended]]
-    moved = open_ended[behind >= _FIRST_MARK]
+    following = codes[ends[open_ended]]
+    moved = open_ended[following >= _FIRST_MARK]
     if not len(moved):
         return offsets
     offsets = offsets.copy()

@@ -38,7 +38,7 @@ def train_vocabulary(
             text gives no more.
         min_frequency: Fewest occurrences of a pair that is merged.
         settings: Arguments of ``ElectraTokenizer``; the tokens of ``never_split`` come
-            into the vocabulary behind the special ones.
+            into the vocabulary after the special ones.
 
     Raises:
         ValueError: If the size leaves no room, or the texts give no piece.

@@ -45,8 +45,8 @@ def write(
     """Write model.onnx, of any batch, length and number of choices.
 
     Inputs are int64 ``input_ids``, ``attention_mask`` and ``token_type_ids``, all
-    needed; outputs have the names that Transformers gives them. A position behind
-    padding has some output, which means nothing.
+    needed; outputs have the names that Transformers gives them. The output at a
+    padded position means nothing.
 
     Args:
         network: Of any class, in fp32.

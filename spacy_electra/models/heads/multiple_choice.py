@@ -31,7 +31,7 @@ class MultipleChoiceHead(nn.Module):
 
 
 class ElectraForMultipleChoice(HeadModel):
-    """The encoder with a score for each of C choices: the text with one behind it.
+    """The encoder with a score for each of C choices, each read after the text.
 
     Inputs are [B, C, S], logits float32 [B, C]; packed, the choices are sequences and
     the logits [B]. Labels are the number of the right choice, int64 [B]; the loss is

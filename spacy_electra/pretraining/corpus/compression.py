@@ -14,7 +14,7 @@ from ...extras import import_extra
 
 Progress = Callable[[int], None]
 COMPRESSED = (".gz", ".xz", ".zst")
-_COMPRESSED_A_READ = 1 << 15
+_COMPRESSED_PER_READ = 1 << 15
 
 
 def open_bytes(file: Path, on_read: Progress | None = None) -> BinaryIO:
@@ -78,7 +78,7 @@ class _ZstandardFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not len(self._output):
-            self._input = self._input or self._stream.read(_COMPRESSED_A_READ)
+            self._input = self._input or self._stream.read(_COMPRESSED_PER_READ)
             if not self._input:
                 if self._frame is not None:
                     raise EOFError("it ends inside a frame")

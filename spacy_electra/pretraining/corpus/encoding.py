@@ -16,10 +16,10 @@ from .documents import cut_at_lines
 
 Ids = NDArray[np.unsignedinteger]
 # Encodings take a hundred bytes a piece while they live: texts go in by this much.
-_CHARACTERS_A_CALL = 1_000_000
-_TEXTS_A_CALL = 4096
+_CHARACTERS_PER_CALL = 1_000_000
+_TEXTS_PER_CALL = 4096
 # Novels and the like: the tokenizer gets text in parts no longer than this.
-_CHARACTERS_A_PART = 100_000
+_CHARACTERS_PER_PART = 100_000
 _CALLS_IN_FLIGHT = 2
 
 _tokenizer: ElectraTokenizer | None = None
@@ -71,7 +71,7 @@ def _calls(texts: Iterable[str]) -> Iterator[list[str]]:
     for text in texts:
         group.append(text)
         size += len(text)
-        if size >= _CHARACTERS_A_CALL or len(group) >= _TEXTS_A_CALL:
+        if size >= _CHARACTERS_PER_CALL or len(group) >= _TEXTS_PER_CALL:
             yield group
             group, size = [], 0
     if group:
@@ -98,7 +98,7 @@ def _split(ids: Ids, lengths: list[int]) -> Iterator[Ids]:
 
 def _encode(texts: Sequence[str], tokenizer: ElectraTokenizer) -> list[Ids]:
     dtype = ids_dtype(tokenizer.vocab_size)
-    parts = [list(cut_at_lines(text, _CHARACTERS_A_PART)) for text in texts]
+    parts = [list(cut_at_lines(text, _CHARACTERS_PER_PART)) for text in texts]
     encoded = iter(tokenizer.encode_ids([part for text in parts for part in text]))
     return [
         np.concatenate([next(encoded) for _ in text]).astype(dtype) for text in parts

@@ -22,9 +22,9 @@ Reader = Callable[[BinaryIO, Path, OnBroken], Iterator[Content]]
 # A longer document is given in several parts, so that memory stays bounded.
 LONGEST_DOCUMENT = 1_000_000
 # A line of text is read in parts no longer than this; one of JSON can't be.
-_BYTES_A_READ = 1 << 20
+_BYTES_PER_READ = 1 << 20
 _LONGEST_JSON_LINE = 1 << 26
-_ROWS_A_READ = 1024
+_ROWS_PER_READ = 1024
 _TEXT = "text"
 
 
@@ -82,7 +82,7 @@ def _text_lines(stream: BinaryIO, file: Path, on_broken: OnBroken) -> Iterator[s
     """Lines, very long ones in parts."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     number = 1
-    while part := stream.readline(_BYTES_A_READ):
+    while part := stream.readline(_BYTES_PER_READ):
         if b"\0" in part:
             on_broken(ValueError(Errors.SE417(file=file)))
             return
@@ -129,7 +129,7 @@ def json_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         number += 1
         whole = line.endswith(b"\n") or len(line) < _LONGEST_JSON_LINE
         while not whole:
-            rest = stream.readline(_BYTES_A_READ)
+            rest = stream.readline(_BYTES_PER_READ)
             whole = not rest or rest.endswith(b"\n")
             line = b""
         if not line.isspace():
@@ -184,7 +184,7 @@ def parquet_batches(
                 on_broken(ValueError(message))
                 return
             wanted = None if others else [text_column]
-            yield from table.iter_batches(_ROWS_A_READ, columns=wanted)
+            yield from table.iter_batches(_ROWS_PER_READ, columns=wanted)
         except (broken, OSError) as error:
             on_broken(ValueError(Errors.SE403(file=file, error=error)))
 

@@ -23,8 +23,8 @@ IDS, OFFSETS, META = "ids.bin", "offsets.npy", "meta.json"
 TOKENIZER, HELD_OUT = "tokenizer", "held_out.jsonl"
 # More documents than this tell no more about a model, and they lie in memory.
 MOST_HELD_OUT = 5000
-_OFFSETS_A_COPY = 1 << 20
-_IDS_A_CHECK = 1 << 24
+_OFFSETS_PER_COPY = 1 << 20
+_IDS_PER_CHECK = 1 << 24
 _LOCK = "prepare.lock"
 
 
@@ -110,8 +110,8 @@ class Shards:
         """
         counts = np.zeros_like(self.counts)
         checksum = _checksum()
-        for start in range(0, len(self.ids), _IDS_A_CHECK):
-            part = np.asarray(self.ids[start : start + _IDS_A_CHECK])
+        for start in range(0, len(self.ids), _IDS_PER_CHECK):
+            part = np.asarray(self.ids[start : start + _IDS_PER_CHECK])
             if int(part.max()) >= len(counts):
                 raise self.damaged(f"{IDS} holds an id beyond the vocabulary")
             counts += np.bincount(part, minlength=len(counts))
@@ -119,8 +119,8 @@ class Shards:
         known = self.meta.get("ids_hash", checksum.hexdigest())
         if known != checksum.hexdigest() or not np.array_equal(counts, self.counts):
             raise self.damaged(f"{IDS} holds other ids than were written")
-        for start in range(0, len(self.offsets), _IDS_A_CHECK):
-            part = np.asarray(self.offsets[start : start + _IDS_A_CHECK + 1])
+        for start in range(0, len(self.offsets), _IDS_PER_CHECK):
+            part = np.asarray(self.offsets[start : start + _IDS_PER_CHECK + 1])
             if (np.diff(part) < 0).any() or (start == 0 and part[0] != 0):
                 raise self.damaged(f"{OFFSETS} is out of order")
         written = self.meta.get("held_out", {}).get("documents", len(self.held_out))
@@ -280,7 +280,7 @@ def _write_offsets(file: BinaryIO, count: int, path: Path) -> None:
     """Raw numbers as an array file, without holding them all."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(count,))
     file.seek(0)
-    for start in range(0, count, _OFFSETS_A_COPY):
-        part = array[start : start + _OFFSETS_A_COPY]
+    for start in range(0, count, _OFFSETS_PER_COPY):
+        part = array[start : start + _OFFSETS_PER_COPY]
         part[:] = np.frombuffer(file.read(part.nbytes), dtype=np.int64)
     array.flush()

@@ -16,14 +16,14 @@ from ..masking import Masking
 from ..objective import Objective, corrupt, guess
 from ..samplers import Sampler
 
-_SEQUENCES_A_PASS = 32
-_CHARACTERS_A_DOCUMENT = 20_000
+_SEQUENCES_PER_PASS = 32
+_CHARACTERS_PER_DOCUMENT = 20_000
 _NOT_MEASURED = float("nan")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on held-out text.
+    """Metrics on held-out text.
 
     Args:
         mlm_loss: Cross-entropy of the generator at masked pieces, nats.
@@ -39,11 +39,11 @@ class Evaluation:
     detection: dict[str, Detection]
 
     def flat(self) -> dict[str, float]:
-        """All figures in one row, for a log."""
+        """All metrics in one row, for a log."""
         row = {"mlm_loss": self.mlm_loss, "mlm_accuracy": self.mlm_accuracy}
-        for name, figures in self.detection.items():
+        for name, metrics in self.detection.items():
             row[f"same_{name}"] = self.same[name]
-            for key, value in vars(figures).items():
+            for key, value in vars(metrics).items():
                 row[f"{key}_{name}"] = value
         return row
 
@@ -64,7 +64,7 @@ def held_out_batches(
     """
     room = length - 2
     by_turn: list[tuple[int, int, torch.Tensor]] = []
-    clipped = [text[:_CHARACTERS_A_DOCUMENT] for text in texts[:sequences]]
+    clipped = [text[:_CHARACTERS_PER_DOCUMENT] for text in texts[:sequences]]
     for number, encoding in enumerate(tokenizer.encode_batch(clipped)):
         ids = torch.from_numpy(np.asarray(encoding.ids, dtype=np.int64))
         for turn, part in enumerate(ids.split(room)):
@@ -80,8 +80,8 @@ def held_out_batches(
     chosen = [ids for _, _, ids in by_turn[:sequences]]
     chosen.sort(key=len)
     return [
-        PackedBatch.from_sequences(chosen[start : start + _SEQUENCES_A_PASS])
-        for start in range(0, len(chosen), _SEQUENCES_A_PASS)
+        PackedBatch.from_sequences(chosen[start : start + _SEQUENCES_PER_PASS])
+        for start in range(0, len(chosen), _SEQUENCES_PER_PASS)
     ]
 
 
@@ -98,7 +98,7 @@ def evaluate(
 
     Args:
         objective: Holds the networks and the masking. Where it does not detect, there
-            are only the generator's figures.
+            are only the generator's metrics.
         batches: Held-out sequences, one or more.
         samplers: What fills the masked places, by name.
         seed: Of masks and samples.
@@ -133,12 +133,12 @@ def evaluate_networks(
 ) -> Evaluation:
     """Score generator and discriminator with each sampler, on the same masks.
 
-    What can't be measured is NaN: the generator's figures without one or where nothing
+    What can't be measured is NaN: the generator's metrics without one or where nothing
     is masked, an AUC where nothing or everything was replaced.
 
     Args:
         generator: In evaluation mode, if there is one.
-        discriminator: Likewise. Without one there are only the generator's figures.
+        discriminator: Likewise. Without one there are only the generator's metrics.
         masking: Which pieces to mask.
         batches: Held-out sequences, one or more.
         samplers: What fills the masked places, by name.
@@ -149,7 +149,7 @@ def evaluate_networks(
     if generator is not None:
         language = _language_figures(generator, masking, batches, seed)
     same: dict[str, float] = {}
-    figures: dict[str, Detection] = {}
+    metrics: dict[str, Detection] = {}
     for name, sampler in samplers.items() if discriminator is not None else ():
         assert discriminator is not None
         probabilities, labels, drawn = [], [], 0
@@ -163,12 +163,12 @@ def evaluate_networks(
             labels.append(corrupted.labels.cpu()[ordinary])
             drawn += len(corrupted.rows)
         differing = torch.cat(labels).numpy()
-        figures[name] = detection(
+        metrics[name] = detection(
             torch.cat(probabilities).numpy(), differing, threshold
         )
         equal = drawn - int(differing.sum())
         same[name] = equal / drawn if drawn else _NOT_MEASURED
-    return Evaluation(*language, same=same, detection=figures)
+    return Evaluation(*language, same=same, detection=metrics)
 
 
 def _language_figures(
@@ -195,8 +195,8 @@ def _random(seed: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed << 32) + number)
 
 
-def figure_names(samplers: Iterable[str], detects: bool = True) -> list[str]:
-    """The names that ``Evaluation.flat`` gives its figures."""
+def metric_names(samplers: Iterable[str], detects: bool = True) -> list[str]:
+    """The names that ``Evaluation.flat`` gives its metrics."""
     nothing = Detection(*[0.0] * len(fields(Detection)))
     names = list(samplers) if detects else []
     empty = Evaluation(

@@ -1,4 +1,4 @@
-"""The figures of training, for a finished pair of networks on any text."""
+"""The metrics of training, for a finished pair of networks on any text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def evaluate_pair(
     device: torch.device | str = "cpu",
     precision: str = "auto",
 ) -> dict[str, float]:
-    """Figures by the names of a run's log.
+    """Metrics by the names of a run's log.
 
     Without a generator those that need one are left out. The frequencies that samplers
     go by are those of the texts.
@@ -84,7 +84,7 @@ def evaluate_pair(
         generator.to(device)
         samplers = {"generator": GeneratorSampler(), **samplers}
     with autocast(torch.device(device), precision):
-        figures = evaluate_networks(
+        metrics = evaluate_networks(
             generator,
             pair.discriminator.to(device),
             Masking.from_tokenizer(tokenizer, share=mask_share),
@@ -94,5 +94,5 @@ def evaluate_pair(
             threshold=threshold,
         ).flat()
     if pair.generator is None:
-        figures = {k: v for k, v in figures.items() if not k.startswith("mlm_")}
-    return figures
+        metrics = {k: v for k, v in metrics.items() if not k.startswith("mlm_")}
+    return metrics

@@ -151,7 +151,7 @@ def tagged_pieces(
     for sentence, encoding in zip(sentences, encodings, strict=True):
         room = longest - 2
         ids = encoding.ids[:room]
-        # The first piece that ends behind the word's first character is in the word.
+        # The first piece that ends after the word's first character is in the word.
         rows = np.searchsorted(encoding.offsets[:, 1], sentence.starts, side="right")
         kept = rows < len(ids)
         if not kept.any():

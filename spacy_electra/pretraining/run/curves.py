@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CURVES = "curves.png"
 Points = list[tuple[float, float]]
-_WIDTH, _HEIGHT, _DOTS_AN_INCH = 11.0, 4.0, 150
+_WIDTH, _HEIGHT, _DOTS_PER_INCH = 11.0, 4.0, 150
 _AUC = "auc_"
 _KINDS = ("png", "svg", "pdf", "jpg", "webp")
 
@@ -71,7 +71,7 @@ def draw_curves(
         # Between dollars would be a formula.
         figure.suptitle(title.replace("$", r"\$"))
     with whole_file(path) as partial:
-        figure.savefig(partial, dpi=_DOTS_AN_INCH)
+        figure.savefig(partial, dpi=_DOTS_PER_INCH)
     return path
 
 

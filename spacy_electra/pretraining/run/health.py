@@ -49,7 +49,7 @@ class Watcher:
                 self._say("SW403", auc=auc, accuracy=row["mlm_accuracy"])
 
     def look_at_missing(self, names: Sequence[str]) -> None:
-        """Tell which figures the held-out text is too short for."""
+        """Tell which metrics the held-out text is too short for."""
         if names:
             self._say("SW443", names=listed(names))
 

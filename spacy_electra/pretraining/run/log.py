@@ -43,7 +43,7 @@ COLUMNS = (
 )
 
 
-class RunningFigures:
+class RunningMetrics:
     """Sums of what the steps gave.
 
     Args:
@@ -93,7 +93,7 @@ class RunningFigures:
 
 
 def is_better(name: str, value: float, than: float) -> bool:
-    """Whether a figure is better than another: losses fall, the rest rises.
+    """Whether a metric is better than another: losses fall, the rest rises.
 
     What is not a number is never better, and anything is better than it.
     """
@@ -223,7 +223,7 @@ def open_trackers(
     opened: list[Tracker] = []
     for name in dict.fromkeys(names):
         if name == "auto":
-            # Weights & Biases sends figures elsewhere: only by its name.
+            # Weights & Biases sends metrics elsewhere: only by its name.
             if find_spec("tensorboard") and "tensorboard" not in names:
                 opened.append(TensorBoard(output))
             continue

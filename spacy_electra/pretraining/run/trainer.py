@@ -1,4 +1,4 @@
-"""The loop: batches in, checkpoints and a log of figures out."""
+"""The loop: batches in, checkpoints and a log of metrics out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ...models.precision import autocast
 from ..batches import SequenceBatches
 from ..building import build_objective, named_sampler
 from ..corpus.shards import Shards
-from ..evaluation.evaluation import evaluate, figure_names, held_out_batches
+from ..evaluation.evaluation import evaluate, held_out_batches, metric_names
 from ..objective import Losses
 from ..optimizers import OPTIMIZERS, warmup_then_decay
 from ..pairs import (
@@ -59,7 +59,7 @@ from .log import (
     LOG,
     LogFile,
     Report,
-    RunningFigures,
+    RunningMetrics,
     Tracker,
     is_better,
     open_trackers,
@@ -162,7 +162,7 @@ class Trainer:
         self.changes = Changes([], [])
         self._broken: list[Path] = []
         # At least one batch a process.
-        self.batches_a_step = workers.size * -(-training.accumulate // workers.size)
+        self.batches_per_step = workers.size * -(-training.accumulate // workers.size)
 
     def _optimizers(self) -> list[Optimizer]:
         chosen = self.settings.optimizer
@@ -220,7 +220,7 @@ class Trainer:
         """Train until the budget is used up.
 
         Args:
-            report: Is given the figures of each line of the log.
+            report: Is given the metrics of each line of the log.
             on_step: Is called after each step.
 
         Returns:
@@ -238,12 +238,12 @@ class Trainer:
         with self._alone(), self._trackers() as trackers, StopRequest() as stop:
             log = self._begin()
             watcher = Watcher(
-                self.settings, self.batches.batches_per_epoch / self.batches_a_step
+                self.settings, self.batches.batches_per_epoch / self.batches_per_step
             )
             if self.workers.first:
                 watcher.begin()
             self.objective.train()
-            running = RunningFigures(self.seconds)
+            running = RunningMetrics(self.seconds)
             while self.progress < 1.0:
                 started = time.perf_counter()
                 tokens, losses = self.take_step()
@@ -256,22 +256,22 @@ class Trainer:
                 saved = self.step % training.save_every == 0 or ended or bool(stopped)
                 if evaluated or saved:
                     self._check_weights()
-                figures: dict[str, float] = {}
+                metrics: dict[str, float] = {}
                 if evaluated and (log is not None or self.sharded):
-                    figures = self.evaluate()
+                    metrics = self.evaluate()
                 reported = evaluated or self.step % training.report_every == 0
                 if log is not None and reported:
-                    missing = [n for n, v in figures.items() if not math.isfinite(v)]
+                    missing = [n for n, v in metrics.items() if not math.isfinite(v)]
                     for name in missing:
-                        del figures[name]
-                    row = {**running.row(self.reached, self.progress), **figures}
+                        del metrics[name]
+                    row = {**running.row(self.reached, self.progress), **metrics}
                     log.append(row)
                     for tracker in trackers:
                         tracker.log(row)
                     report(row)
                     watcher.look_at(row)
                     watcher.look_at_missing(missing)
-                    running = RunningFigures(self.seconds)
+                    running = RunningMetrics(self.seconds)
                     self._note_best(row)
                 if saved:
                     folder = self.save()
@@ -309,8 +309,8 @@ class Trainer:
             raise FileExistsError(Errors.SE427(path=self.output))
         if self.step == 0 and (self.output / FINAL).exists():
             raise FileExistsError(Errors.SE451(path=self.output))
-        figures = figure_names(self.evaluation_samplers, self.objective.detects)
-        columns = [*COLUMNS, *figures]
+        metrics = metric_names(self.evaluation_samplers, self.objective.detects)
+        columns = [*COLUMNS, *metrics]
         if self.settings.best_by not in columns:
             raise ValueError(
                 Errors.SE002(
@@ -349,11 +349,11 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         # Batches have numbers: those of a step follow each other, and each process
         # takes every ``size``-th. A batch weighs by its pieces.
-        first = self.step * self.batches_a_step
-        numbers = range(first, first + self.batches_a_step)
+        first = self.step * self.batches_per_step
+        numbers = range(first, first + self.batches_per_step)
         tokens = sum(self.batches.tokens(number) for number in numbers)
         mine = numbers[self.workers.rank :: size]
-        figures: Tensor | None = None
+        stacked: Tensor | None = None
         for number in mine:
             share = self.batches.tokens(number) / tokens
             # Gradients travel once a step, after its last batch.
@@ -363,9 +363,9 @@ class Trainer:
                 # Processes average their gradients, and the sum is what is wanted.
                 (losses.total * share * size).backward()
             part = losses.stacked() * share
-            figures = part if figures is None else figures + part
-        assert figures is not None
-        of_all = Losses.unstacked(self.workers.sum(figures))
+            stacked = part if stacked is None else stacked + part
+        assert stacked is not None
+        of_all = Losses.unstacked(self.workers.sum(stacked))
         limit = chosen.grad_clip or float("inf")
         norm = whole(torch.nn.utils.clip_grad_norm_(self.objective.parameters(), limit))
         if not bool(torch.isfinite(norm + of_all.total)):
@@ -426,7 +426,7 @@ class Trainer:
         sound = torch.ones((), device=self.device)
         for parameter in self.objective.parameters():
             sound *= torch.isfinite(local_part(parameter)).all()
-        last = (self.step - 1) * self.batches_a_step + self.workers.rank
+        last = (self.step - 1) * self.batches_per_step + self.workers.rank
         sound *= torch.isfinite(self._losses(last).total)
         if self.sharded:
             self.sharded.close()
@@ -446,7 +446,7 @@ class Trainer:
         )
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on the held-out text, by name; none where none is held out.
+        """Metrics on the held-out text, by name; none where none is held out.
 
         Where weights are divided, all processes have to come here together.
         """
@@ -493,7 +493,7 @@ class Trainer:
     def _facts(self) -> dict[str, Any]:
         """What decides on the texts of a step, besides the settings."""
         corpus = self.shards.identity
-        return {"corpus": corpus, "batches_a_step": self.batches_a_step}
+        return {"corpus": corpus, "batches_a_step": self.batches_per_step}
 
     def resume(self, force: bool = False) -> bool:
         """Go on from the last checkpoint of the output folder that is whole.

@@ -16,7 +16,7 @@ OFFSETS = (1, 2)
 # Contexts count by this power of their frequency, so that rare ones do not dominate
 # (Levy, Goldberg and Dagan, 2015, section 3.1).
 CONTEXT_SMOOTHING = 0.75
-_IDS_A_CHUNK = 8_000_000
+_IDS_PER_CHUNK = 8_000_000
 
 
 def start_words(objective: Objective, shards: Shards) -> None:
@@ -85,10 +85,10 @@ def word_vectors(
 
 
 def _count_pairs(ids: NDArray[np.integer], vocab_size: int, offset: int) -> Tensor:
-    """How often piece j stands ``offset`` behind piece i, float32 [V, V]."""
+    """How often piece j comes ``offset`` pieces after piece i, float32 [V, V]."""
     counts = np.zeros(vocab_size * vocab_size, dtype=np.float32)
-    for start in range(0, len(ids) - offset, _IDS_A_CHUNK):
-        chunk = ids[start : start + _IDS_A_CHUNK + offset].astype(np.int64)
+    for start in range(0, len(ids) - offset, _IDS_PER_CHUNK):
+        chunk = ids[start : start + _IDS_PER_CHUNK + offset].astype(np.int64)
         pairs = chunk[:-offset] * vocab_size + chunk[offset:]
         found, times = np.unique(pairs, return_counts=True)
         counts[found] += times

@@ -157,7 +157,7 @@ def test_package_that_is_missing_is_named(tmp_path, monkeypatch):
 
 def test_long_documents_come_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(documents, "LONGEST_DOCUMENT", 100)
-    for name in ("LONGEST_DOCUMENT", "_BYTES_A_READ"):
+    for name in ("LONGEST_DOCUMENT", "_BYTES_PER_READ"):
         monkeypatch.setattr(formats, name, 100)
     lines = "\n".join(f"ligne d'été {n}" for n in range(100))
     (tmp_path / "a.txt").write_text(lines)

@@ -29,7 +29,7 @@ def contents(shards):
 def test_processes_change_nothing(tmp_path, grammar, vocabulary, monkeypatch):
     from spacy_electra.pretraining.corpus import encoding
 
-    monkeypatch.setattr(encoding, "_CHARACTERS_A_CALL", 2000)
+    monkeypatch.setattr(encoding, "_CHARACTERS_PER_CALL", 2000)
     corpus = write_corpus(tmp_path / "text", grammar(60))
     one = prepare_corpus(corpus, vocabulary, tmp_path / "one", held_out_every=10)
     two = prepare_corpus(

@@ -208,7 +208,7 @@ def test_muon_is_refused_where_weights_are_divided(settings_for):
 def test_batches_of_a_step_are_a_multiple_of_the_processes(settings_for, tmp_path):
     settings = settings_for(training={"accumulate": 3})
     alone = Trainer(settings, tmp_path)
-    assert alone.batches_a_step == 3
+    assert alone.batches_per_step == 3
     assert Workers(rank=1, size=2).first is False
     assert Workers().first is True
 
