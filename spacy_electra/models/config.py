@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import HEAD_WIDTH, read_json, refuse_without_config
 from ..errors import Errors, listed
 from ..source import CONFIG_NAME, resolve_source
 from .activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 # No network is as wide, and a matrix of two such sides can still be spoken of.
@@ -230,7 +233,7 @@ class ElectraConfig:
 
     def with_labels(
         self, labels: Sequence[str], problem_type: str | None = None
-    ) -> ElectraConfig:
+    ) -> Self:
         """The same with other labels.
 
         Args:
@@ -244,7 +247,7 @@ class ElectraConfig:
             problem_type=problem_type or self.problem_type,
         )
 
-    def changed(self, **changes: Any) -> ElectraConfig:
+    def changed(self, **changes: Any) -> Self:
         """The same with some fields set otherwise; "num_labels" forgets the names."""
         if "num_labels" in changes:
             changes = {"id2label": None, **changes}
@@ -277,7 +280,7 @@ class ElectraConfig:
         return self.classifier_dropout
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> ElectraConfig:
+    def preset(cls, name: str, **changes: Any) -> Self:
         """The discriminator of a known size.
 
         "small", "base" and "large" are those of the paper (Clark et al., 2020, table
@@ -294,7 +297,7 @@ class ElectraConfig:
             raise ValueError(Errors.SE007(name=name, choices=", ".join(PRESETS)))
         return cls(**{**PRESETS[name], **changes})
 
-    def generator(self, fraction: float = 0.25) -> ElectraConfig:
+    def generator(self, fraction: float = 0.25) -> Self:
         """The generator that goes with this discriminator.
 
         All layers, ``fraction`` of the width, heads of the usual 64 columns and the
@@ -327,7 +330,7 @@ class ElectraConfig:
         )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ElectraConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the mapping that a config.json holds; unknown keys go to ``extra``.
 
         Where a value is null the default is meant, but for fields that may be None.
@@ -366,7 +369,7 @@ class ElectraConfig:
     @classmethod
     def from_pretrained(
         cls, source: str | os.PathLike[str], revision: str | None = None
-    ) -> ElectraConfig:
+    ) -> Self:
         """The config of a checkpoint, of an ELECTRA or a BERT.
 
         A BERT is an ELECTRA whose embeddings are as wide as its layers.

@@ -119,6 +119,7 @@ def generate(
         if not going.all():
             rows, chosen, mask = rows[going], chosen[going], mask[going]
             positions = positions[going]
+            assert past is not None
             past = select_sequences(past, going)
             if encoder_attention_mask is not None:
                 encoder_attention_mask = encoder_attention_mask[going]

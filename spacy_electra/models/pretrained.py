@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from .config import ElectraConfig
 from .surgery import Surgery
 
 Model = TypeVar("Model", bound="PretrainedModel")
+Inputs = ParamSpec("Inputs")
+Output = TypeVar("Output", covariant=True)
 # Heads whose weights bear names that other heads have as well.
 _ALIKE = (
     "ForMultipleChoice",
@@ -46,6 +48,12 @@ class LoadReport:
     left_over: tuple[str, ...]
 
 
+class _Forward(Protocol[Inputs, Output]):
+    """A module, by what it computes."""
+
+    def forward(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output: ...
+
+
 class PretrainedModel(Surgery):
     """A network with a config, opened from and saved to a directory.
 
@@ -61,6 +69,14 @@ class PretrainedModel(Surgery):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
+
+    if TYPE_CHECKING:
+        # torch lets a module be called with anything, and return anything.
+        def __call__(
+            self: _Forward[Inputs, Output], *args: Inputs.args, **kwargs: Inputs.kwargs
+        ) -> Output:
+            """As ``forward``."""
+            ...
 
     @property
     def device(self) -> torch.device:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
 from .inputs import Text
 from .pieces import check_vocabulary, place_added
 from .settings import DEFAULTS, LONGEST_WORD, SPECIAL_TOKENS, checked, deciding
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "SETTINGS",
@@ -301,7 +304,7 @@ class ElectraTokenizer(CalledWithTexts):
         *,
         revision: str | None = None,
         **settings: Any,
-    ) -> ElectraTokenizer:
+    ) -> Self:
         """Open the tokenizer of a checkpoint, of Hugging Face's layout or ours.
 
         A vocab.txt alone is enough, and so is a tokenizer.json; what
@@ -341,7 +344,7 @@ class ElectraTokenizer(CalledWithTexts):
         return json.dumps(content, ensure_ascii=False).encode("utf8")
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> ElectraTokenizer:
+    def from_bytes(cls, data: bytes) -> Self:
         """What ``to_bytes`` gave, as a tokenizer again.
 
         Raises:
