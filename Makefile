@@ -32,9 +32,11 @@ wheel: $(INSTALLED)
 	cp -r tests pyproject.toml $(WHEEL)
 	cd $(WHEEL) && venv/bin/python -m pytest -n 2 $(QUICK)
 
-# Every workflow of the spaCy project, with small budgets.
+# Every workflow of the spaCy project, with small budgets; DATA may hold its assets.
+DATA := $(abspath ../shared/data)
+
 project: $(INSTALLED)
-	$(BIN)/python -m spacy project run all project
+	$(BIN)/python -m spacy project run all project --vars.data $(DATA)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

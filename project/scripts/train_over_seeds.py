@@ -21,13 +21,13 @@ def main(
     test: Path = typer.Argument(..., help="To measure on", exists=True),
     metrics: Path = typer.Argument(..., help="JSON file to write"),
     seeds: str = typer.Option("0,1,2", help="Seeds, one training each"),
-    score: str = typer.Option("cats_macro_auc", help="The score to gather"),
+    score: list[str] = typer.Option(["cats_macro_auc"], help="The scores to gather"),
     limit: int = typer.Option(0, help="Most documents to measure on; 0 for all"),
     gpu_id: int = typer.Option(-1, help="GPU, or -1 for the CPU"),
 ) -> None:
     """Train with each seed; any setting of the config can be given, too."""
     overrides = parse_config_overrides(ctx.args)
-    scores = []
+    scores: dict[str, list[float]] = {name: [] for name in score}
     for seed in map(int, seeds.split(",")):
         folder = output / f"seed_{seed}"
         train(
@@ -37,9 +37,12 @@ def main(
             overrides={**overrides, "system.seed": seed},
         )
         nlp = load_model(folder / "model-best")
-        scores.append(nlp.evaluate(list(Corpus(test, limit=limit)(nlp)))[score])
-        msg.good(f"Seed {seed}: {score} {scores[-1]:.4f}")
-    srsly.write_json(metrics, summary(score, scores))
+        found = nlp.evaluate(list(Corpus(test, limit=limit)(nlp)))
+        for name in score:
+            scores[name].append(found[name])
+            msg.good(f"Seed {seed}: {name} {found[name]:.4f}")
+    rows = [summary(name, values) for name, values in scores.items()]
+    srsly.write_json(metrics, rows[0] if len(rows) == 1 else rows)
 
 
 def summary(score: str, values: list[float]) -> dict[str, object]:

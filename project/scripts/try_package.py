@@ -24,7 +24,7 @@ import typer
 from spacy.tokens import Doc
 from wasabi import msg
 
-TEXT = "Sue doesn't think that the last train to Aberdeen stops here in July."
+TEXT = "Sue don't thinks that the last train to Aberdeen fake here in July."
 RUN = """
 import importlib.metadata, json, socket, sys
 
@@ -46,7 +46,10 @@ import spacy
 nlp = spacy.load(name)
 assert nlp.path.is_relative_to(sys.prefix), nlp.path
 doc = nlp(text)
-print(json.dumps({"requirements": requirements, "doc": doc.to_json()}))
+groups = doc.spans.items()
+scores = {key: list(map(float, g.attrs.get("scores", ()))) for key, g in groups}
+said = {"doc": doc.to_json(), "scores": scores}
+print(json.dumps({"requirements": requirements, **said}))
 """
 
 
@@ -58,6 +61,7 @@ def main(
     """Install, run, compare."""
     name = wheel.name.split("-")[0]
     expected = spacy.load(pipeline)(TEXT)
+    said = {"doc": expected.to_json(), "scores": scores_of(expected)}
     with tempfile.TemporaryDirectory() as folder:
         python = make_environment(Path(folder) / "environment")
         install(python, wheel)
@@ -71,13 +75,13 @@ def main(
     if done.returncode:
         msg.fail("The pipeline does not run", done.stderr, exits=1)
     result = json.loads(done.stdout.splitlines()[-1])
-    if result["doc"] != json.loads(json.dumps(expected.to_json())):
+    requirements = result.pop("requirements")
+    if result != json.loads(json.dumps(said)):
         msg.fail(f"{wheel} and {pipeline} do not say the same of {TEXT!r}", exits=1)
-    table(expected)
+    print_marks(expected)
     megabytes = wheel.stat().st_size / 1e6
     srsly.write_json(
-        metrics,
-        {"wheel_megabytes": megabytes, "requirements": result["requirements"]},
+        metrics, {"wheel_megabytes": megabytes, "requirements": requirements}
     )
     msg.good(f"{wheel.name} ({megabytes:.1f} MB) installs and runs offline")
 
@@ -110,10 +114,21 @@ def offline_environment() -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
-def table(doc: Doc) -> None:
+def scores_of(doc: Doc) -> dict[str, list[float]]:
+    """The scores of each span group, where it has any."""
+    groups = doc.spans.items()
+    return {key: list(map(float, g.attrs.get("scores", ()))) for key, g in groups}
+
+
+def print_marks(doc: Doc) -> None:
     """Print what the pipeline found."""
-    rows = [(t.text, t.lemma_, t.pos_, t.tag_, t.dep_, t.head.text) for t in doc]
-    msg.table(rows, header=("Word", "Lemma", "Class", "Tag", "Relation", "Head"))
+    scores = scores_of(doc)
+    for key, group in doc.spans.items():
+        rows = [
+            (span.text, span.label_, f"{score:.3f}")
+            for span, score in zip(group, scores[key], strict=False)
+        ]
+        msg.table(rows, header=(f"doc.spans[{key!r}]", "Label", "Score"), divider=True)
 
 
 if __name__ == "__main__":

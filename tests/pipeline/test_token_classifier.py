@@ -62,6 +62,37 @@ def test_checkpoint_of_transformers_opens_in_one_line(make_source):
             )
 
 
+@pytest.mark.parametrize(
+    "labels, settings",
+    [
+        # Bare labels beside "O" are spans, runs of wrong tokens.
+        (["O", "ERR"], {"annotates": "spans", "spans_key": "rtd"}),
+        # Two labels of which neither is "O" are labels of tokens.
+        (["c", "i"], {"annotates": "tokens"}),
+    ],
+)
+def test_checkpoint_for_error_detection_opens_in_one_line(
+    labels, settings, make_source
+):
+    source = make_source(KIND, labels)
+    nlp = pipeline(source, **settings)
+    for doc in nlp.pipe(text.strip() for text in TEXTS):
+        logits, offsets = their_logits(source, doc.text)
+        wrong = []
+        for token in doc:
+            if not token.is_space:
+                first = next(i for i, (_, end) in enumerate(offsets) if end > token.idx)
+                probability = logits[first].softmax(-1)[1].item()
+                wrong += [token.i] if probability > 0.5 else []
+                expected = max(probability, 1 - probability)
+                assert token._.electra_score == pytest.approx(expected, abs=1e-5)
+        found = [token.i for token in doc if token._.electra_label == labels[1]]
+        spaces = [token.i for token in doc if token.is_space]
+        assert sorted({*found} - {*spaces}) == wrong
+        for span in doc.spans.get("rtd", ()):
+            assert span.label_ == "ERR" and set(range(span.start, span.end)) <= {*found}
+
+
 @pytest.mark.parametrize("scheme", ["BIO", "BILUO", "BIOES"])
 @pytest.mark.parametrize("annotates", ["ents", "spans"])
 def test_spans_are_those_of_the_best_legal_sequence(make_source, scheme, annotates):
