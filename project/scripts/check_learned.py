@@ -1,6 +1,6 @@
 """Stop with an error unless a pretrained pair has learned its grammar.
 
-Two things are asked: the figures on unseen text, and whether `electra_rtd` gives a word
+Two things are asked: the scores on unseen text, and whether `electra_rtd` gives a word
 that does not belong a higher score than the one that does, in its place.
 """
 
@@ -27,14 +27,14 @@ PAIRS = [
 
 
 def main(
-    figures: Path = typer.Argument(..., help="What `electra evaluate` wrote"),
+    scores: Path = typer.Argument(..., help="What `electra evaluate` wrote"),
     source: Path = typer.Argument(..., help="The discriminator"),
     metrics: Path = typer.Argument(..., help="JSON file to write"),
     least_auc: float = typer.Option(0.8, help="On samples drawn by frequency"),
     least_pairs: int = typer.Option(6, help="Sentences that must come out right"),
 ) -> None:
-    """Check figures and sentences."""
-    auc = srsly.read_json(figures)["auc_frequency"]
+    """Check scores and sentences."""
+    auc = srsly.read_json(scores)["auc_frequency"]
     nlp = spacy.blank("en")
     nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": str(source)}}})
     right = 0

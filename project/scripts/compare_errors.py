@@ -28,7 +28,7 @@ from spacy_electra.pipeline.rtd_scorer import gold_labels
 SPANS_KEY = "rtd"
 DEFAULT_THRESHOLD = 0.5
 COLUMNS = ("threshold", "precision", "recall", "f05", "auc", "span_f05")
-Figures = dict[str, float]
+Metrics = dict[str, float]
 # Scores and labels, an array for each text.
 Judged = tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]
 
@@ -52,26 +52,26 @@ def main(
     untrained.add_pipe("electra_rtd", config={"model": {"encoder": encoder}})
     found = {"zero-shot": [measure(untrained, dev, test)]}
     found["supervised"] = [measure(spacy.load(path), dev, test) for path in pipelines]
-    figures: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, Any]] = {}
     for name, runs in found.items():
         for place, suffix in enumerate(("", ", threshold of dev")):
-            figures[name + suffix] = over_runs([run[place] for run in runs])
+            table[name + suffix] = over_runs([run[place] for run in runs])
     labels = judge(untrained, test)[1]
     everything = [np.ones(len(part)) for part in labels], labels
-    figures["every word marked"] = over_runs([figures_at(everything, 0.5)])
-    srsly.write_json(metrics, figures)
+    table["every word marked"] = over_runs([metrics_at(everything, 0.5)])
+    srsly.write_json(metrics, table)
     rows = [
         (name, *(shown(values[column]) for column in COLUMNS))
-        for name, values in figures.items()
+        for name, values in table.items()
     ]
     msg.table(rows, header=("Detector", *COLUMNS), divider=True)
 
 
-def measure(nlp: spacy.Language, dev: Path, test: Path) -> tuple[Figures, Figures]:
-    """Figures on the test at the threshold of 0.5, and at the best one of dev."""
+def measure(nlp: spacy.Language, dev: Path, test: Path) -> tuple[Metrics, Metrics]:
+    """Metrics on the test at the threshold of 0.5, and at the best one of dev."""
     on_dev, on_test = judge(nlp, dev), judge(nlp, test)
     best = best_threshold(*map(np.concatenate, on_dev))
-    return figures_at(on_test, DEFAULT_THRESHOLD), figures_at(on_test, best)
+    return metrics_at(on_test, DEFAULT_THRESHOLD), metrics_at(on_test, best)
 
 
 def judge(nlp: spacy.Language, file: Path) -> Judged:
@@ -99,8 +99,8 @@ def best_threshold(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> fl
     return float(scores[order][best])
 
 
-def figures_at(judged: Judged, threshold: float) -> Figures:
-    """Figures of a detector at a threshold, by token and by span.
+def metrics_at(judged: Judged, threshold: float) -> Metrics:
+    """Metrics of a detector at a threshold, by token and by span.
 
     A span is a run of wrong tokens, and is found where it is marked from its first
     token to its last and no further.
@@ -129,8 +129,8 @@ def spans(marks: list[NDArray[np.bool_]]) -> set[tuple[int, int, int]]:
     return found
 
 
-def over_runs(runs: list[Figures]) -> dict[str, Any]:
-    """The figures of one run, or of several with mean, least and most."""
+def over_runs(runs: list[Metrics]) -> dict[str, Any]:
+    """The metrics of one run, or of several with mean, least and most."""
     if len(runs) == 1:
         return dict(runs[0])
     return {
@@ -144,7 +144,7 @@ def over_runs(runs: list[Figures]) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A figure, or the mean and the range of several."""
+    """A value, or the mean and the range of several."""
     if isinstance(value, dict):
         return f"{value['mean']:.3f} ({value['least']:.3f}–{value['most']:.3f})"
     return f"{value:.3f}"

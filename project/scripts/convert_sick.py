@@ -1,4 +1,4 @@
-"""Convert SICK's table of sentence pairs to lines of JSON for `CatsCorpus`."""
+"""Convert SICK's tables of sentence pairs to lines of JSON for `CatsCorpus`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ import srsly
 import typer
 from wasabi import msg
 
+PARTS = {
+    "train": "SICK_train.txt",
+    "dev": "SICK_trial.txt",
+    "test": "SICK_test_annotated.txt",
+}
 LABELS = ("ENTAILMENT", "NEUTRAL", "CONTRADICTION")
 
 
 def main(
-    source: Path = typer.Argument(..., help="SICK_*.txt, columns set apart by tabs"),
-    output: Path = typer.Argument(..., help="JSONL to write"),
+    source: Path = typer.Argument(..., help="Folder of SICK_*.txt", exists=True),
+    output: Path = typer.Argument(..., help="Folder for train, dev and test"),
 ) -> None:
     """Write the first sentence as text, the second as text_pair, and what it is."""
-    pairs = list(read_pairs(source))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_jsonl(output, pairs)
-    msg.good(f"Wrote {len(pairs):,} pairs to {output}")
+    output.mkdir(parents=True, exist_ok=True)
+    for part, name in PARTS.items():
+        pairs = list(read_pairs(source / name))
+        srsly.write_jsonl(output / f"{part}.jsonl", pairs)
+        msg.good(f"Wrote {len(pairs):,} pairs to {output / part}.jsonl")
 
 
 def read_pairs(source: Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Gather figures and pictures in one Markdown file."""
+"""Gather scores and pictures in one Markdown file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BY_LABEL = ("_per_type", "_per_feat")
 
 def main(
     output: Path = typer.Argument(..., help="Markdown file to write"),
-    files: list[Path] = typer.Argument(..., help="JSON files with figures; pictures"),
+    files: list[Path] = typer.Argument(..., help="JSON files with scores; pictures"),
     title: str = typer.Option("Report", help="Heading"),
 ) -> None:
     """Write a section for each file."""
@@ -24,7 +24,7 @@ def main(
     for file in files:
         parts.append(f"## {file.stem}")
         if file.suffix == ".json":
-            parts.append(figures(srsly.read_json(file)))
+            parts.append(table(srsly.read_json(file)))
         else:
             parts.append(f"![{file.stem}]({os.path.relpath(file, output.parent)})")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -32,10 +32,10 @@ def main(
     msg.good(f"Wrote {output}")
 
 
-def figures(values: dict[str, Any]) -> str:
+def table(values: dict[str, Any]) -> str:
     """A table of the numbers among some values, nested names joined by commas."""
     rows = [f"| {name} | {number:.4g} |" for name, number in numbers(values)]
-    return "\n".join(["| figure | value |", "|---|---|", *rows])
+    return "\n".join(["| score | value |", "|---|---|", *rows])
 
 
 def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
