@@ -24,6 +24,10 @@ class _Message(str, Enum):
 class Warnings(_Message):
     """Messages for ``warnings.warn``."""
 
+    SW021 = (
+        "{source}: {host} can't be asked ({reason}), so the files in the cache are "
+        "used, as they were when it was asked last. HF_HUB_OFFLINE=1 does so at once."
+    )
     SW130 = (
         "{folder}: never_split lists {unknown}, which the vocabulary lacks. It is cut "
         "like any word."
@@ -222,6 +226,44 @@ class Errors(_Message):
         "A prompt must have a piece at least, for instance [CLS], but the prompts have "
         "{lengths}."
     )
+    # Sources and the hub: SE021 to SE029, SE037 to SE058, and SE204 to SE207
+    SE021 = (
+        "{source} has the revision {revision!r}, but is {kind}, which has none. Take "
+        "it off, or give a hub id (owner/name)."
+    )
+    SE022 = (
+        "{source} has the revision {first!r}, but revision={second!r}. Give one of "
+        "them."
+    )
+    SE023 = (
+        "{source}: {revision!r} can't be a branch, tag or commit. Write one of them "
+        "after the @."
+    )
+    SE024 = "{source} is a file. Give the folder that it lies in: {folder!r}."
+    SE025 = (
+        "{source} is the address of a web page. Give the hub id, owner/name, or "
+        "owner/name@REVISION{suggestion}."
+    )
+    SE026 = (
+        "{source} is neither a folder nor a bundled checkpoint ({bundled}). Did you "
+        "mean {nearest!r}?"
+    )
+    SE027 = (
+        "{source}: the cache of hub files, {cache}, lacks {missing} of {name}, and "
+        "HF_HUB_OFFLINE=1 forbids to fetch it. Take that off, or where there is a "
+        "network run `{command}`, and give FOLDER."
+    )
+    SE028 = (
+        "{source}: {host} can't be reached ({reason}), and the cache does not have all "
+        "of {name}. Check the network, or where there is one run `{command}`, and "
+        "give FOLDER."
+    )
+    SE029 = (
+        "{source}: {file} of {name} is damaged: its checksum is {found}..., but the "
+        "hub announces {expected}.... It has been taken out of the cache. Open the "
+        "source again, which fetches it anew; if that ends the same, something between "
+        "here and the hub changes files."
+    )
     SE030 = (
         "{file} has two weights for {ours}, {name!r} and another one, which differ. "
         "Save the model again with save_pretrained of Transformers."
@@ -251,6 +293,53 @@ class Errors(_Message):
         "there. By the weights it is {config}. Check num_attention_heads, which no "
         "weight tells; Google's networks have one for 64 of hidden_size. {generator}"
     )
+
+    SE037 = (
+        "{source}: {host} has no repository {name}, or a private one. {access}. Check "
+        "the name; for a private one set HF_TOKEN in the environment to a token that "
+        "may read it."
+    )
+    SE038 = "{source}: {name} has no branch, tag or commit {revision!r}.{choices}"
+    SE039 = (
+        "{source}: {name} is for those alone who have agreed to its terms. {access}. "
+        "Agree on its page at {host}, and set HF_TOKEN in the environment to a token "
+        "of yours."
+    )
+    SE040 = (
+        "{source}: {name} has no config.json, as every checkpoint has. It has: "
+        "{files}. Check the name; if the weights are Google's, run `{command}`, and "
+        "open FOLDER, which tells what config.json has to say."
+    )
+    SE041 = (
+        "{source}: {name} has no weights in a format that opens here (safetensors, "
+        "PyTorch, Flax, TensorFlow). It has: {files}."
+    )
+    SE042 = (
+        "{source}: {host} does not give the files of {name} ({reason}). {advice}, or "
+        "where they can be had run `{command}`, and give FOLDER."
+    )
+    SE043 = (
+        "{source}: the token in use (HF_TOKEN, or that of `hf auth login`) {problem}, "
+        "so {host} can't be asked for {name}. Set HF_TOKEN to a valid one, or to none."
+    )
+    SE044 = (
+        "{source}: {file} of {name} has not come whole ({reason}). Open the source "
+        "again, which goes on where it can."
+    )
+    SE045 = (
+        "{source}: what answers at {host} is no hub ({reason}). Check HF_ENDPOINT, the "
+        "proxy, and whether the network asks for a login."
+    )
+    SE046 = (
+        "{source}: {path} can't be written ({problem}). Make room there, or set "
+        "HF_HOME to a folder of yours for fetched files."
+    )
+    SE047 = (
+        "{source}: the weights of {name} are in parts, and it lacks {part}. Ask its "
+        "owner, or take another revision."
+    )
+    SE048 = "{source}: {name} has no tokenizer. It has: {files}. Check the name."
+    SE049 = "{source}: {name} has no folder of that name. Leave it off."
 
     # Other formats: SE060 to SE079
     SE060 = (
@@ -408,21 +497,16 @@ class Errors(_Message):
         "Weights and config.json must come from one checkpoint."
     )
     SE204 = (
-        "{source!r} is neither a directory nor a bundled checkpoint ({bundled}). To "
-        "take it from the Hugging Face hub, `pip install spacy-electra[hub]`."
+        "{source} is neither a folder nor a bundled checkpoint ({bundled}). To take it "
+        "from the Hugging Face hub, `pip install spacy-electra[hub]`."
     )
-    SE205 = (
-        "{source!r} is neither a directory, nor a bundled checkpoint ({bundled}), nor "
-        "of the form of a hub id (owner/name). Check the path."
-    )
+    SE205 = "{source}: there is no such folder. {hint}"
     SE206 = (
-        "{source!r} is neither a directory nor a bundled checkpoint ({bundled}), and "
-        "the Hugging Face hub did not give it ({error}). Where there is a network run "
-        "`hf download {source} --local-dir FOLDER`, and set source = FOLDER."
+        "{source}: {name} could not be fetched from {host} ({error}). Where it can "
+        "be, run `{command}`, and give FOLDER."
     )
-
     SE207 = (
-        "The source of the checkpoint is empty. Give a directory, a bundled checkpoint "
+        "{source} is empty. Give a directory, a bundled checkpoint "
         "({bundled}) or a hub id."
     )
     SE208 = (

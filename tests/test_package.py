@@ -79,7 +79,20 @@ PRETRAINING = (
 # Where names of the package may be imported by strings.
 BY_STRING = {"__init__.py"}
 # No part, but below all of them.
-GROUND = {"errors", "extras", "files", "metrics", "source", "weight_files", ""}
+GROUND = {
+    "errors",
+    "extras",
+    "files",
+    "hub",
+    "hub_cache",
+    "hub_files",
+    "hub_problems",
+    "metrics",
+    "nearest",
+    "source",
+    "weight_files",
+    "",
+}
 
 
 @cache

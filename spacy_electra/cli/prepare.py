@@ -13,7 +13,6 @@ from wasabi import msg
 from ..errors import Warnings
 from ..pretraining.corpus.documents import corpus_files
 from ..pretraining.corpus.preparation import Prepared, prepare_corpus
-from ..source import resolve_source
 from ..tokenization.coverage import MUCH_OF_CORPUS
 from ..tokenization.wordpiece import ElectraTokenizer
 
@@ -42,7 +41,7 @@ def prepare(
     with tqdm(total=size, unit="B", unit_scale=True, desc="Reading") as bar:
         prepared = prepare_corpus(
             corpus,
-            ElectraTokenizer.from_pretrained(resolve_source(tokenizer)),
+            ElectraTokenizer.from_pretrained(tokenizer),
             output,
             held_out_every=held_out_every,
             workers=workers or _usual_workers(),

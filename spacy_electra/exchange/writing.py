@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import Errors, listed
 from ..files import into_folder
+from ..hub_files import PAPERS
 from ..models import ElectraForCausalLM
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..source import CONFIG_NAME
@@ -20,9 +21,6 @@ from .formats import FORMATS, safetensors_file
 
 GENERATOR = "generator"
 GENERATION = "generation_config.json"
-# What says whose the weights are, and goes where they go; a table of calibration names
-# the weights that it is for.
-_PAPERS = ("LICENSE*", "LICENCE*", "NOTICE*", "README.md", "calibration.json")
 _LARGEST_PAPER = 2**20
 
 
@@ -209,7 +207,7 @@ def _write_generation(
 
 def _papers(source: Path) -> list[Path]:
     """Files that say whose the weights are; none that leads elsewhere or is large."""
-    files = [file for pattern in _PAPERS for file in sorted(source.glob(pattern))]
+    files = [file for pattern in PAPERS for file in sorted(source.glob(pattern))]
     return [
         file
         for file in files

@@ -34,8 +34,9 @@ def Encoder(
 
     Args:
         source: A directory, the name of a bundled checkpoint, or an id on the Hugging
-            Face hub. It is read by ``nlp.initialize()``, or at first use; a saved
-            pipeline holds its own weights and never looks at it again.
+            Face hub, "owner/name" or "owner/name@revision". It is read by
+            ``nlp.initialize()``, or at first use; a saved pipeline holds its own
+            weights and never looks at it again.
         window: Most pieces that attend to each other, [CLS] and [SEP] among them.
         stride: Pieces from the start of a window to that of the next.
         max_tokens: Most pieces of one forward pass; it bounds memory.
@@ -115,7 +116,7 @@ def open_source(
         FileNotFoundError: If the source or one of its files is missing.
         ValueError: If it is no ELECTRA, or its positions are fewer than a window.
     """
-    folder = resolve_source(model.source)
+    folder = resolve_source(model.source, wanted="checkpoint", key=model.source_key)
     limit = ElectraConfig.from_pretrained(folder).max_position_embeddings
     if window > limit:
         raise ValueError(Errors.SE302(window=window, limit=limit, source=model.source))

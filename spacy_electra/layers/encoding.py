@@ -96,6 +96,11 @@ class WithEncoder(OwnClass[InT, OutT]):
         """Where the encoder's weights come from, while it has none."""
         return str(self.attrs["source"])
 
+    @property
+    def source_key(self) -> str:
+        """The key in a config that names the source."""
+        return "source"
+
     def load(self) -> EncoderShim:
         """The shim, with weights: its own, or else those of the source.
 

@@ -6,7 +6,6 @@ import warnings
 
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig
-from ..source import resolve_source
 from .head import Head
 from .listener import EncoderListener
 from .network_shim import NetworkShim
@@ -45,7 +44,7 @@ class CausalHead(Head):
             # Reading the source would make a decoder of an upstream without weights.
             self._check_encoder()
         super()._open()
-        config = ElectraConfig.from_pretrained(resolve_source(encoder.source))
+        config = ElectraConfig.from_pretrained(encoder.source)
         if not config.is_decoder:
             warnings.warn(Warnings.SW302(source=encoder.source), stacklevel=2)
 

@@ -40,7 +40,8 @@ SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 Backprop = Callable[[FullTransformerBatch], list[Doc]]
 # What a config for Transformers may say that goes without saying here.
 _IMPLIED = ("use_fast", "return_dict")
-_OUTPUTS = ("output_hidden_states", "output_attentions")
+_REVISION = "revision"
+_NO_FIELDS = ("output_hidden_states", "output_attentions", _REVISION)
 
 
 @registry.architectures("spacy-electra.TransformerModel.v1")
@@ -65,14 +66,16 @@ def make_transformer_model(
 
     Args:
         name: A directory, the name of a bundled checkpoint, or an id on the Hugging
-            Face hub. It is read by ``nlp.initialize()``, or at first use; a saved
-            pipeline holds its own weights and never looks at it again.
+            Face hub, "owner/name" or "owner/name@revision". It is read by
+            ``nlp.initialize()``, or at first use; a saved pipeline holds its own
+            weights and never looks at it again.
         get_spans: Cuts Docs into spans, each of which is encoded alone; one with more
             pieces than the encoder has positions runs in overlapping windows. Without
             it a Doc is encoded whole, in windows of pieces.
         tokenizer_config: Settings of ``ElectraTokenizer`` to set otherwise.
-        transformer_config: Fields of ``ElectraConfig`` to set otherwise, and
-            ``output_hidden_states`` and ``output_attentions``.
+        transformer_config: Fields of ``ElectraConfig`` to set otherwise;
+            ``output_hidden_states``, ``output_attentions``, and ``revision`` of a hub
+            id, which holds for the tokenizer too.
         mixed_precision: Asks for bf16 where ``precision`` is "auto".
         grad_scaler_config: Not used; bf16 needs no scaling of gradients.
         window: Most pieces that attend to each other, where there is no ``get_spans``.
@@ -183,7 +186,12 @@ class TransformerModel(WithEncoder[list[Doc], FullTransformerBatch]):
     @property
     def source(self) -> str:
         """The name that spacy-transformers gives it; see ``WithEncoder``."""
-        return str(self.attrs["name"])
+        return _with_revision(self.attrs["name"], self.attrs["transformer_config"])
+
+    @property
+    def source_key(self) -> str:
+        """The key that spacy-transformers has for it; see ``WithEncoder``."""
+        return "name"
 
     @property
     def tokenizer(self) -> ElectraTokenizer | None:
@@ -200,12 +208,15 @@ class TransformerModel(WithEncoder[list[Doc], FullTransformerBatch]):
         attrs = self.attrs
         config = attrs["transformer_config"]
         tokenizer = attrs["tokenizer_config"]
+        # The tokenizer comes from where the weights come from.
+        revision = tokenizer.get(_REVISION)
+        same = (_REVISION,) if revision == config.get(_REVISION) else ()
         return open_source(
             self,
             cls,
             attrs["window"] if attrs["get_spans"] is None else SPECIALS + 1,
-            _known(config, "transformer_config", _config_fields(), _OUTPUTS),
-            _known(tokenizer, "tokenizer_config", _tokenizer_settings()),
+            _known(config, "transformer_config", _config_fields(), _NO_FIELDS),
+            _known(tokenizer, "tokenizer_config", _tokenizer_settings(), same),
         )
 
 
@@ -215,6 +226,13 @@ def _initialize(model: TransformerModel, X: Any = None, Y: Any = None) -> None:
         model.open(ElectraModel)
     width = model.shim.network.config.hidden_size
     model.set_dim("nO", width, force=True)
+
+
+def _with_revision(name: str, transformer_config: Mapping[str, Any]) -> str:
+    """A source with the revision that a config for Transformers has elsewhere."""
+    revision = transformer_config.get(_REVISION)
+    is_told = not revision or name.endswith(f"@{revision}")
+    return name if is_told else f"{name}@{revision}"
 
 
 def _config_fields() -> set[str]:
@@ -254,7 +272,7 @@ def replace_listener(
     if not isinstance(listener, EncoderListener):
         return chain(model, split_trf_batch())
     encoder = Encoder(
-        model.attrs["name"],
+        model.source,
         model.attrs["window"],
         model.attrs["stride"],
         model.attrs["max_tokens"],
@@ -285,7 +303,8 @@ def replace_listener_cfg(
         return dict(encoder)
     shared = set(signature(Encoder).parameters)
     own = {name: value for name, value in encoder.items() if name in shared}
-    own["source"] = encoder["name"]
+    changes = encoder.get("transformer_config", {})
+    own["source"] = _with_revision(encoder["name"], changes)
     own["tokenizer_config"] = {
         name: value
         for name, value in encoder.get("tokenizer_config", {}).items()

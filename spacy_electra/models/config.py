@@ -377,7 +377,8 @@ class ElectraConfig:
         Args:
             source: A directory, the name of a bundled checkpoint, a hub id, or the
                 file itself.
-            revision: Of a hub id.
+            revision: Branch, tag or commit of a hub id, which may name it as well:
+                "owner/name@revision". Nothing but config.json is fetched.
 
         Raises:
             FileNotFoundError: If there is no config.json.
@@ -386,7 +387,7 @@ class ElectraConfig:
         """
         file = Path(source)
         if not file.is_file():
-            file = resolve_source(source, revision) / CONFIG_NAME
+            file = resolve_source(source, revision, wanted="config") / CONFIG_NAME
             if not file.exists():
                 refuse_without_config(file.parent)
         values = read_json(file)

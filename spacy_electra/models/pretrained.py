@@ -108,7 +108,8 @@ class PretrainedModel(Surgery):
 
         Args:
             source: A directory, the name of a bundled checkpoint, or a hub id.
-            revision: Branch, tag or commit of a hub id.
+            revision: Branch, tag or commit of a hub id, which may name it as well:
+                "owner/name@revision".
             config_changes: Fields of the config to set otherwise.
 
         Returns:
@@ -143,7 +144,7 @@ class PretrainedModel(Surgery):
         **config_changes: Any,
     ) -> tuple[Model, LoadReport]:
         """As ``from_pretrained``, with the report in place of the warning."""
-        folder = resolve_source(source, revision)
+        folder = resolve_source(source, revision, wanted="model")
         stored = ElectraConfig.from_pretrained(folder)
         config = stored.changed(**config_changes)
         # Names and shapes first: no file gets memory before they are known to fit.
@@ -166,7 +167,7 @@ class PretrainedModel(Surgery):
         No weight is read; arguments and errors as there, but for weights that are not
         finite.
         """
-        folder = resolve_source(source, revision)
+        folder = resolve_source(source, revision, wanted="model")
         stored = ElectraConfig.from_pretrained(folder)
         _, report, _ = cls._planned(folder, stored, stored)
         return report

@@ -122,7 +122,8 @@ class CalibratedComponent(HeadComponent):
         if self._is_loaded:
             return None
         try:
-            file = resolve_source(self.model.encoder.source) / CALIBRATION
+            source = self.model.encoder.source
+            file = resolve_source(source, wanted="checkpoint") / CALIBRATION
         except (OSError, ValueError):
             # The weights are here all the same, or reading them tells what is wrong.
             return None

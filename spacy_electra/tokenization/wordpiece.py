@@ -314,7 +314,8 @@ class ElectraTokenizer(CalledWithTexts):
         Args:
             source: A directory, the name of a bundled checkpoint, or an id on the
                 Hugging Face hub.
-            revision: Branch, tag or commit on the hub.
+            revision: Branch, tag or commit on the hub; the id may name it as well:
+                "owner/name@revision". No weights are fetched.
             settings: Arguments of the class that go before what the files say.
 
         Raises:
@@ -327,7 +328,8 @@ class ElectraTokenizer(CalledWithTexts):
             raise ValueError(
                 Errors.SE002(name="setting", value=unknown[0], choices=choices)
             )
-        vocab, values = read_folder(resolve_source(source, revision), settings)
+        folder = resolve_source(source, revision, wanted="tokenizer")
+        vocab, values = read_folder(folder, settings)
         return cls(vocab, **values)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:

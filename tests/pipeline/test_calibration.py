@@ -321,7 +321,7 @@ def test_a_source_is_asked_for_a_table_once_however_often_one_saves(
     nlp.initialize()
     asked = []
 
-    def resolve(source):
+    def resolve(source, **given):
         asked.append(source)
         return tmp_path
 

@@ -65,10 +65,11 @@ def start_from(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If its sizes are other ones; the message names the first.
     """
-    folder, beside = pair_folders(resolve_source(source))
+    folder, beside = pair_folders(resolve_source(source, key="init_from"))
     _fill(discriminator, folder, tokenizer)
     if generator_source:
-        beside = pair_folders(resolve_source(generator_source))[0]
+        found = resolve_source(generator_source, key="generator_from")
+        beside = pair_folders(found)[0]
     elif one_encoder and beside is not None:
         theirs = ElectraConfig.from_pretrained(beside)
         if _other_shape(theirs, generator.config):
