@@ -13,12 +13,12 @@ _ALIKE = 0.7
 _MOST_TRIED = 3
 
 
-def match(name: str, names: Iterable[str]) -> str:
+def nearest_name(name: str, names: Iterable[str]) -> str:
     """The one of some names that is most like another, or ""."""
     return next(iter(_matches(name, names)), "")
 
 
-def folder(path: str) -> str:
+def nearest_folder(path: str) -> str:
     """The folder that is most like a path, written as the path is, or "".
 
     Each part may be mistyped. Signs of Windows are read as the system's own.
@@ -33,7 +33,7 @@ def folder(path: str) -> str:
 
 def folder_hint(path: str) -> str:
     """A sentence on what lies where a path leads nowhere."""
-    if near := folder(path):
+    if near := nearest_folder(path):
         return f"Did you mean {near!r}?"
     parts, place = _parts(path)
     while parts and (place / parts[0]).is_dir():

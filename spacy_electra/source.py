@@ -6,11 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from . import nearest
 from .errors import Errors
 from .hub import fetch
 from .hub_files import CONFIG_NAME, GENERATOR_FOLDER, Wanted
 from .hub_problems import Asked
+from .nearest import folder_hint, nearest_folder, nearest_name
 
 ASSETS = Path(__file__).parent / "assets"
 _ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(?P<generator>/generator)?", re.ASCII)
@@ -139,12 +139,10 @@ def _refuse_mistyped(name: str, typed: str, bundled: str) -> None:
             Errors.SE026(source=typed, bundled=bundled, nearest=_near_part(top, below))
         )
     if not _ID.fullmatch(name) or _NO_ID.search(name):
-        raise FileNotFoundError(
-            Errors.SE205(source=typed, hint=nearest.folder_hint(name))
-        )
+        raise FileNotFoundError(Errors.SE205(source=typed, hint=folder_hint(name)))
     if "/" in name and below != GENERATOR_FOLDER:
         return
-    near = nearest.match(top, names) or ("" if below else nearest.folder(name))
+    near = nearest_name(top, names) or ("" if below else nearest_folder(name))
     if near:
         near = f"{near}/{below}" if below else near
         raise FileNotFoundError(
@@ -155,7 +153,7 @@ def _refuse_mistyped(name: str, typed: str, bundled: str) -> None:
 def _near_part(top: str, below: str) -> str:
     """What there is of a bundled checkpoint that somebody may have meant."""
     parts = [folder.name for folder in (ASSETS / top).iterdir() if folder.is_dir()]
-    near = nearest.match(below, parts)
+    near = nearest_name(below, parts)
     return f"{top}/{near}" if near else top
 
 
@@ -172,7 +170,7 @@ def _from_hub(
         message = Errors.SE204(source=typed, bundled=bundled)
         raise FileNotFoundError(message) from error
     except FileNotFoundError as error:
-        if near := nearest.folder(name):
+        if near := nearest_folder(name):
             # That the hub has none of that name either is the smaller news.
             hint = f"Did you mean {near!r}? As a hub id: {error}"
             raise FileNotFoundError(Errors.SE205(source=typed, hint=hint)) from error

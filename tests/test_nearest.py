@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_electra import nearest
+from spacy_electra.nearest import folder_hint, nearest_folder, nearest_name
 
 
 @pytest.fixture
@@ -30,25 +30,25 @@ def place(tmp_path, monkeypatch):
     ],
 )
 def test_every_part_of_a_path_may_be_mistyped(typed, meant, place):
-    assert nearest.folder(typed) == meant
+    assert nearest_folder(typed) == meant
 
 
 def test_absolute_paths_stay_absolute(place):
-    assert nearest.folder(f"{place}/checkponts/foo") == f"{place}/checkpoints/foo"
+    assert nearest_folder(f"{place}/checkponts/foo") == f"{place}/checkpoints/foo"
 
 
 def test_paths_from_home(place, monkeypatch):
     monkeypatch.setenv("HOME", str(place))
-    assert nearest.folder("~/checkponts/foo") == f"{place}/checkpoints/foo"
+    assert nearest_folder("~/checkponts/foo") == f"{place}/checkpoints/foo"
 
 
 def test_what_is_there_is_told_where_nothing_is_alike(place):
-    hint = nearest.folder_hint("checkpoints/zzz/yyy")
+    hint = folder_hint("checkpoints/zzz/yyy")
     assert hint == "'checkpoints' has the folders en_tiny, foo."
-    assert "checkpoints, runs" in nearest.folder_hint("./zzz")
-    assert nearest.folder_hint("runs/first/final/zzz").endswith("has no folders.")
+    assert "checkpoints, runs" in folder_hint("./zzz")
+    assert folder_hint("runs/first/final/zzz").endswith("has no folders.")
 
 
 def test_the_most_alike_name_is_found():
-    assert nearest.match("en_smal", ["en_tiny", "en_small"]) == "en_small"
-    assert nearest.match("bert-base-uncased", ["en_tiny", "en_small"]) == ""
+    assert nearest_name("en_smal", ["en_tiny", "en_small"]) == "en_small"
+    assert nearest_name("bert-base-uncased", ["en_tiny", "en_small"]) == ""
