@@ -64,12 +64,12 @@ class Warnings(_Message):
         "use: {new}. Left over: {left}."
     )
     SW201 = (
-        "The weights of {file} lie under the key {key!r}, which a training script put "
-        "around them. They are taken from there."
+        "The weights of {file} are nested under the key {key!r}, as some training "
+        "scripts save them. They are read from there."
     )
     SW202 = (
-        "The names of the weights of {folder} begin with {prefix!r}, which a training "
-        "script put before them. It is taken off."
+        "The names of the weights of {folder} begin with {prefix!r}, a prefix that "
+        "some training scripts add. It is removed."
     )
     SW300 = (
         "{source!r} is no {kind}, so the head starts from random weights. Train it "
@@ -94,8 +94,8 @@ class Warnings(_Message):
         "{highest:g} or less, with a warm-up, in [training.optimizer.learn_rate]."
     )
     SW311 = (
-        "{section} has no meaning here and is ignored: {names}. Remove it from the "
-        "config."
+        "Ignored settings in {section}, which have no effect there: {names}. Remove "
+        "them from the config."
     )
     SW340 = (
         'A listener of {component!r} has upstream = "*", but there are several '
@@ -115,9 +115,9 @@ class Warnings(_Message):
         "model.generator_from to begin with another."
     )
     SW402 = (
-        "The discriminator still tells nothing: AUC {auc:.3f} on unigram "
-        "samples after {progress:.0%} of the training. Lengthen objective.mlm_warmup, "
-        "or lower the learning rate."
+        "The discriminator is still at chance: AUC {auc:.3f} on unigram samples after "
+        "{progress:.0%} of the training. Lengthen objective.mlm_warmup, or lower the "
+        "learning rate."
     )
     SW403 = (
         "The generator (accuracy {accuracy:.1%}) is far ahead of the discriminator "
@@ -128,8 +128,8 @@ class Warnings(_Message):
         "Of {path} these are not read as text, because commands of this package wrote "
         "them: {files}. To read one all the same, give its own path."
     )
-    SW441 = "The corpus in {path} is written anew: {error}"
-    SW442 = "Checkpoints that can't be read: {problems}. The run goes on from {used}."
+    SW441 = "The corpus in {path} is written again from the start: {error}"
+    SW442 = "Unreadable checkpoints: {problems}. The run resumes from {used}."
     SW443 = (
         "The held-out text is too short to measure these, which stay empty: {names}. "
         "Hold out more documents: a smaller --held-out-every of `prepare`."
@@ -223,7 +223,7 @@ class Errors(_Message):
         "Transformers either. Choose one of: {choices}."
     )
     SE020 = (
-        "A prompt must have a piece at least, for instance [CLS], but the prompts have "
+        "A prompt needs at least one piece, for instance [CLS], but the prompts have "
         "{lengths}."
     )
     # Sources and the hub: SE021 to SE029, SE037 to SE058, and SE204 to SE207
@@ -269,8 +269,9 @@ class Errors(_Message):
         "Save the model again with save_pretrained of Transformers."
     )
     SE031 = (
-        "{name!r} of {file} is no plain array of numbers in the file itself, but: "
-        "{kind}. Save the model again with save_pretrained of Transformers."
+        "{name!r} of {file} is not a plain array of numbers stored in the file "
+        "itself, but: {kind}. Save the model again with save_pretrained of "
+        "Transformers."
     )
     SE032 = (
         "{file} must hold arrays and nothing else, but {name!r} is: {kind}. Save the "
@@ -281,12 +282,13 @@ class Errors(_Message):
         "says which one is meant. Leave one of them there."
     )
     SE034 = (
-        "{file} is a checkpoint of objects of TensorFlow 2, whose names do not tell "
-        "what they are. Save the model with save_pretrained of Transformers."
+        "{file} is an object-based checkpoint of TensorFlow 2, whose names do not say "
+        "what the weights are. Save the model with save_pretrained of Transformers."
     )
     SE035 = (
-        "{name!r} of {file} is cut over several variables or not of numbers, which "
-        "no weight of an ELECTRA or BERT is. Take Google's release or one of its kind."
+        "{name!r} of {file} is partitioned over several variables or does not hold "
+        "numbers, which no weight of an ELECTRA or BERT does. Take Google's release "
+        "or a checkpoint in its format."
     )
     SE036 = (
         "{folder} has no config.json, as checkpoints of TensorFlow 1 come. Write one "
@@ -350,7 +352,7 @@ class Errors(_Message):
         "are learned from text. Give some like yours by --texts: .txt or .jsonl files, "
         "as for `prepare`."
     )
-    SE062 = "{folder} is what is read. Give another folder to write to."
+    SE062 = "{folder} is the input. Give another folder to write to."
     SE063 = "{path} is a file. Give the name of a folder."
     SE064 = (
         "{folder} holds other files ({names}). Give a new or an empty folder, or one "
@@ -363,8 +365,8 @@ class Errors(_Message):
         "--allow-new."
     )
     SE066 = (
-        "{pipeline} has no component {name!r} with an ELECTRA network in it (there "
-        "are: {choices}). Name one of these by --component."
+        "{pipeline} has no component {name!r} with an ELECTRA network (there are: "
+        "{choices}). Name one of these by --component."
     )
     SE067 = (
         "{pipeline} has several components with an ELECTRA network: {choices}. Name "
@@ -382,7 +384,7 @@ class Errors(_Message):
         "{source!r} is no spaCy pipeline, so it has no component {name!r}. Leave out "
         "--component."
     )
-    SE071 = "{file} is damaged ({error}). Fetch the pipeline again, or save it anew."
+    SE071 = "{file} is damaged ({error}). Fetch the pipeline again, or save it again."
 
     # Tokenization: SE100 to SE199
     SE100 = (
@@ -391,7 +393,7 @@ class Errors(_Message):
     )
     SE101 = (
         "never_split lists {unknown}, which the vocabulary lacks. Add it to the "
-        "vocabulary or take it off the list."
+        "vocabulary or remove it from the list."
     )
     SE102 = "The vocabulary has no piece with id {id}; its ids are below {size}."
     SE103 = (
@@ -412,10 +414,10 @@ class Errors(_Message):
         "text, but leaves too little of a window of {window}. Set window = {needed} or "
         "more, up to the encoder's max_position_embeddings, or shorten the text."
     )
-    SE130 = "{file} can't be used: {error}. Fetch it again, or mend it."
+    SE130 = "{file} can't be used: {error}. Fetch it again, or fix it."
     SE131 = (
-        "{where}: {name} must be {requirement}, but is {value!r}. Write it so, or take "
-        "it out."
+        "{where}: {name} must be {requirement}, but is {value!r}. Correct it, or "
+        "remove it."
     )
     SE132 = (
         "The tokenizer of {folder} is {kind}, but ELECTRA's WordPiece is served alone: "
@@ -569,11 +571,11 @@ class Errors(_Message):
         "`pip install spacy-electra[transformers]`."
     )
     SE325 = (
-        "EncoderListener can't read what stands in doc._.trf_data: it needs the states "
+        "EncoderListener can't read the value of doc._.trf_data: it needs the states "
         "of pieces that an `electra` component without get_spans sets."
     )
     SE326 = (
-        "This EncoderListener listens to nothing yet. Put an `electra` component "
+        "This EncoderListener is not linked to an encoder. Add an `electra` component "
         'before it whose name is {upstream!r} ("*" is any).'
     )
     SE327 = (
@@ -592,19 +594,19 @@ class Errors(_Message):
 
     SE340 = (
         "The saved {part} is damaged ({error}). Fetch the pipeline again, or save it "
-        "anew."
+        "again."
     )
     SE341 = (
-        "The saved {part} needs {total} weights, but of those saved {problems}. "
-        "Fetch the pipeline again, or save it anew."
+        "The saved {part} needs {total} weights, but of those saved {problems}. Fetch "
+        "the pipeline again, or save it again."
     )
     SE344 = (
-        "What was saved of the model {name!r} is not of its structure: parts are "
-        "missing or left over. Fetch the pipeline again, or save it anew."
+        "What was saved of the model {name!r} does not match its structure: parts are "
+        "missing or left over. Fetch the pipeline again, or save it again."
     )
     SE345 = (
         "The saved {part} has no weights, but was saved with some. Fetch the pipeline "
-        "again, or save it anew."
+        "again, or save it again."
     )
     SE342 = (
         "{upstream!r} has not run on this Doc, but a component needs its states. "
@@ -613,7 +615,7 @@ class Errors(_Message):
     )
     SE343 = (
         "A component listens to {upstream!r}, but the pipeline has: {names}. If that "
-        "was renamed, name it anew as the upstream of the listener in the config."
+        "was renamed, set the new name as the upstream of the listener in the config."
     )
 
     # Pipeline: SE350 to SE399
@@ -703,8 +705,8 @@ class Errors(_Message):
         "without answers can't be used to train or to evaluate."
     )
     SE382 = (
-        "doc._.{name} exists already, and is read or set in another way, so it can't "
-        "hold what this component needs. Take the other away with "
+        "doc._.{name} exists already with a getter, setter or method, so it can't "
+        "hold what this component needs. Remove the other one with "
         "Doc.remove_extension({name!r})."
     )
     SE383 = (
@@ -751,7 +753,7 @@ class Errors(_Message):
     SE403 = "{file} is broken or cut short ({error}). Fetch or compress it again."
     SE404 = (
         '{file}, line {line}: expected a JSON object with a "text" that is a string. '
-        "Mend or remove the line."
+        "Fix or remove the line."
     )
     SE405 = (
         "{path} has no {name}, so it is not a whole tokenized corpus. Write it again "
@@ -816,15 +818,15 @@ class Errors(_Message):
     )
     SE424 = (
         "{folder} was trained with another vocabulary than the one of {shards}. Take "
-        "the shards of that run, or begin anew with model.init_from."
+        "the shards of that run, or start a new run with model.init_from."
     )
     SE425 = (
-        "training.trackers names {name}, which is not installed: `pip install {name}`, "
-        "or take it off the list."
+        "training.trackers names {name}, which is not installed: `pip install "
+        "{name}`, or remove it from the list."
     )
     SE426 = "Another run works in {path}. Wait for it, or give this one its own folder."
     SE427 = (
-        "{path} holds the checkpoints of a run. Go on with it by --resume, or give "
+        "{path} holds the checkpoints of a run. Resume it with --resume, or give "
         "another folder."
     )
     SE428 = (
@@ -841,16 +843,16 @@ class Errors(_Message):
         "here. Choose it in a config for `spacy electra pretrain`, or take 'frequency'."
     )
     SE432 = (
-        "Of {size} processes these did not come: {missing}. Look for their errors, "
-        "and at the network between the machines."
+        "Timed out waiting for {missing} of {size} processes. Check their logs, and "
+        "the network between the machines."
     )
     SE433 = (
         "torch {version} has no fully_shard. Install torch 2.6 or later, or set "
         'training.parallel = "ddp".'
     )
     SE434 = (
-        'Muon has to see a matrix whole, and training.parallel = "fsdp" cuts it up. '
-        'Set optimizer.name = "adamw_reference", or training.parallel = "ddp".'
+        'Muon needs whole matrices, and training.parallel = "fsdp" shards them. Set '
+        'optimizer.name = "adamw_reference", or training.parallel = "ddp".'
     )
     SE435 = (
         'With objective.name = "electric" the generator must not see what it predicts, '
@@ -870,13 +872,14 @@ class Errors(_Message):
         "`python -m spacy electra prepare`."
     )
     SE444 = "{path}: {problem}. {advice}"
-    SE445 = "Step {step} has ruined the weights: they are not kept. {advice}"
+    SE445 = "Step {step} has ruined the weights, so they are not saved. {advice}"
     SE446 = (
         "Settings are not those of {folder} and change what is trained: {changes}. Set "
         "them as they were, or add --force to go on all the same."
     )
     SE447 = (
-        "No checkpoint of {path} can be read: {problems}. Begin anew in another folder."
+        "No checkpoint of {path} can be read: {problems}. Start again in another "
+        "folder."
     )
     SE448 = "{name} must be {kind}, but is {value!r}."
     SE449 = (
@@ -889,8 +892,8 @@ class Errors(_Message):
     )
     SE453 = "{path} is no config in spaCy's format: {error}"
     SE454 = (
-        "{file}, the sentence that ends at line {line}: numbers of words that make no "
-        "sense ({error}). Give a treebank in CoNLL-U."
+        "{file}, the sentence that ends at line {line}: the word numbers are "
+        "inconsistent ({error}). Give a treebank in CoNLL-U."
     )
     SE455 = (
         "{path} is no log of a run ({error}). Give the output folder of `python -m "
@@ -906,64 +909,65 @@ class Errors(_Message):
         "holds {value}. Give one to each kind of error that is to occur, none below 0."
     )
     SE472 = (
-        "{name} has a value that is infinite or no number, and can't be rounded. Take "
-        "a checkpoint of before the training went wrong."
+        "{name} has values that are infinite or NaN, and can't be quantized. Take a "
+        "checkpoint from before the training diverged."
     )
     SE473 = (
         "{name} has the shape {shape}, and its scales {scales}: rows of int8 need one "
         "scale each. The file is broken; fetch it again."
     )
     SE474 = (
-        "{folder} takes the weights of its encoder from the folder above it, and there "
-        "is no {name}. Copy both together, or write the checkpoint anew with "
+        "{folder} takes the weights of its encoder from the folder above it, and "
+        "there is no {name}. Copy both together, or write the checkpoint again with "
         "`python -m spacy electra export`."
     )
     SE530 = (
-        "{words:,} words of clean text are too few for {rate:g} false marks in 1,000 "
+        "{words:,} words of clean text are too few for {rate:g} false marks per 1,000 "
         "words: a detector of that rate would often mark none of them. Give at least "
-        "{needed:,} words (with so many, 95 % of such texts have a mark), or a higher "
-        "rate."
+        "{needed:,} words (with that many, 95 % of such texts have a mark), or a "
+        "higher rate."
     )
     SE531 = (
-        "false_marks_per_1000 = {rate:g}, but the {words:,} words of {domain!r} tell "
-        "thresholds for rates from {lowest:g} to {highest:g} alone. Choose a rate "
+        "false_marks_per_1000 = {rate:g}, but the {words:,} words of {domain!r} give "
+        "thresholds only for rates from {lowest:g} to {highest:g}. Choose a rate "
         "between them, or run `python -m spacy electra calibrate` on {needed:,} words "
         "or more."
     )
-    SE532 = "There is not a word in {text}. Give clean text of the kind to be marked."
+    SE532 = "{text} has no words. Give clean text of the kind to be marked."
     SE533 = (
-        "There is no table of calibration at {path}. `python -m spacy electra "
-        "calibrate TEXT SOURCE` writes one, from clean text of one's own."
+        "There is no calibration table at {path}. `python -m spacy electra calibrate "
+        "TEXT SOURCE` writes one, from clean text of your own."
     )
     SE534 = (
-        "{file} is no table of calibration: {problem}. `python -m spacy electra "
+        "{file} is not a calibration table: {problem}. `python -m spacy electra "
         "calibrate TEXT SOURCE` writes a new one."
     )
     SE535 = (
-        "Of {words:,} words that have a score, {wrong:,} are wrong. To fit "
+        "Of {words:,} words that have a score, {wrong:,} are wrong. Fitting "
         "probabilities takes text with wrong and right words: mark the wrong ones as "
         "spans of the gold Docs."
     )
     SE536 = (
         "Words with higher scores are not wrong more often here (slope {slope:.3g}), "
-        "so no temperature makes probabilities of them. Check the gold spans, or train "
-        "the component."
+        "so no temperature turns them into probabilities. Check the gold spans, or "
+        "train the component."
     )
     SE537 = (
-        "{setting} needs a table of calibration, and {name!r} has none: there is no "
+        "{setting} needs a calibration table, and {name!r} has none: there is no "
         "calibration.json beside the weights of {source!r}. Run `python -m spacy "
-        "electra calibrate TEXT SOURCE` on clean text of your own, or use `threshold`."
+        "electra calibrate TEXT SOURCE` on clean text of your own, or use "
+        "`threshold`."
     )
     SE538 = (
-        "{setting} needs a table of calibration, and that of {name!r} was measured "
-        "with other weights: they were trained since, or the file comes from another "
+        "{setting} needs a calibration table, and that of {name!r} was measured with "
+        "other weights: they were trained since, or the file comes from another "
         "checkpoint. Train with false_marks_per_1000 = null and calibrated = false, "
         "and run `python -m spacy electra calibrate TEXT SOURCE` afterwards."
     )
     SE539 = (
-        "calibrated = true, but nobody fitted probabilities to the scores of {name!r}. "
-        "Run `python -m spacy electra calibrate TEXT SOURCE --gold FILE.spacy`, with "
-        "gold spans of wrong words."
+        "calibrated = true, but no probabilities were fitted to the scores of "
+        "{name!r}. Run `python -m spacy electra calibrate TEXT SOURCE --gold "
+        "FILE.spacy`, with gold spans of wrong words."
     )
     SE540 = (
         "{source} should have one component electra_rtd, and has: {found}. Give a "
@@ -974,8 +978,8 @@ class Errors(_Message):
         "of the gold Docs; Docs without errors get an empty list."
     )
     SE542 = (
-        "There is no file {path}, and it looks like the name of one. Check the path; a "
-        "text of its own has blanks between its words."
+        "There is no file {path}, and it looks like the name of one. Check the path; "
+        "a text given as an argument has spaces between its words."
     )
     SE543 = (
         "A page has no option {name!r}. Choose one of: {choices}; pieces and threshold "
@@ -1022,8 +1026,8 @@ class Errors(_Message):
         "another pipeline."
     )
     SE650 = (
-        "One of {processes} processes was killed, likely for want of memory. Take "
-        "fewer, or a smaller --shard-size or --batch-size, and go on with --resume."
+        "One of {processes} processes was killed, probably for lack of memory. Take "
+        "fewer, or a smaller --shard-size or --batch-size, and resume with --resume."
     )
     SE651 = "Another run writes to {path}. Wait for it, or give another folder."
     SE652 = (

@@ -1,4 +1,4 @@
-"""What a component has that marks at a wished rate, by a table of calibration."""
+"""What a component has that marks at a wished rate, by a calibration table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RATE, CALIBRATED, _DOMAIN = "false_marks_per_1000", "calibrated", "domain"
 
 
 class CalibratedComponent(HeadComponent):
-    """A component over a head whose scores have a table of calibration.
+    """A component over a head whose scores have a calibration table.
 
     The table is that of the setting ``calibration``, else the one beside the weights of
     the source. A saved pipeline holds its own, and looks at neither.

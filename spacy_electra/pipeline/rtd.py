@@ -45,7 +45,7 @@ class ElectraRTD(CalibratedComponent):
         name: Of the component.
         threshold: Probability from which a word is marked.
         false_marks_per_1000: In its place, the wished rate of false marks in 1,000
-            words of clean text; the table of calibration has the threshold for it.
+            words of clean text; the calibration table has the threshold for it.
         calibration: File of that table; None takes the one beside the weights.
         domain: Of the table's domains, the one that counts; None for its default.
         calibrated: Whether scores are calibrated, by the table.

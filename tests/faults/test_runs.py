@@ -260,7 +260,7 @@ def test_checkpoint_that_is_broken_gives_way_to_the_one_before(
 ):
     damage(both / "checkpoints" / EIGHT)
     resumed = Trainer(settings_for(training={"max_steps": 8}), both)
-    with pytest.warns(UserWarning, match=rf"SW442.*{EIGHT}.*goes on from {FOUR}"):
+    with pytest.warns(UserWarning, match=rf"SW442.*{EIGHT}.*resumes from {FOUR}"):
         assert resumed.resume()
     resumed.train()
     assert_equal_results(whole, both)
