@@ -20,12 +20,14 @@ import spacy
 import srsly
 from spacy.cli.package import package
 from spacy.tokens import DocBin
+from spacy.training import Example
 from spacy.util import load_config
 from weasel.cli.document import project_document
 from weasel.cli.run import check_rerun, project_run
 from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
 from spacy_electra.metrics import detection
+from spacy_electra.pipeline.rtd_scorer import gold_labels
 from spacy_electra.pretraining.run.distributed import own_device
 from spacy_electra.pretraining.settings import PretrainingSettings
 
@@ -347,6 +349,28 @@ def test_columns_become_errors_in_three_parts(tmp_path):
     for docs in parts.values():
         for doc in docs:
             assert [span.start for span in doc.spans["rtd"]] == [1]
+
+
+def test_marks_of_one_word_and_of_runs_are_the_same_gold_labels():
+    convert = script("convert_columns")
+    vocab = spacy.blank("en").vocab
+    rows = list(zip(["a", "b", "c", "d", "e"], "iicii", strict=True))
+    single, joined = (
+        convert.make_doc(vocab, rows, convert.Kind.errors, runs)
+        for runs in (False, True)
+    )
+    assert [(s.start, s.end) for s in single.spans["rtd"]] == [
+        (0, 1),
+        (1, 2),
+        (3, 4),
+        (4, 5),
+    ]
+    assert [(s.start, s.end) for s in joined.spans["rtd"]] == [(0, 2), (3, 5)]
+    labels = [
+        gold_labels(Example(doc.copy(), doc), "rtd").tolist()
+        for doc in (single, joined)
+    ]
+    assert labels[0] == labels[1] == [True, True, False, True, True]
 
 
 def test_questions_of_the_test_are_not_learned_from():

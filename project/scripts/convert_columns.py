@@ -37,10 +37,13 @@ def main(
     split: bool = typer.Option(
         False, help="Write train, dev and test: 7, 1 and 2 of every 10 sentences"
     ),
+    runs: bool = typer.Option(
+        False, help="Wrong words side by side are one span, not one each"
+    ),
 ) -> None:
     """Write Docs with entities, or with spans of wrong words."""
     vocab = spacy.blank(lang).vocab
-    docs = [make_doc(vocab, rows, kind) for rows in read_sentences(source)]
+    docs = [make_doc(vocab, rows, kind, runs) for rows in read_sentences(source)]
     parts = split_in_ten(docs) if split else {"": docs}
     for name, part in parts.items():
         file = output / f"{name}.spacy" if name else output
@@ -64,17 +67,28 @@ def read_sentences(source: Path) -> Iterator[list[tuple[str, str]]]:
             rows = []
 
 
-def make_doc(vocab: Vocab, rows: list[tuple[str, str]], kind: Kind) -> Doc:
-    """A sentence with its gold annotation."""
+def make_doc(
+    vocab: Vocab, rows: list[tuple[str, str]], kind: Kind, runs: bool = False
+) -> Doc:
+    """A sentence with its gold annotation.
+
+    Args:
+        vocab: Of the Doc.
+        rows: Words and labels.
+        kind: What the labels say.
+        runs: Whether wrong words side by side are one span.
+    """
     words, labels = zip(*rows, strict=True)
     doc = Doc(vocab, words=list(words))
     if kind is Kind.entities:
         doc.ents = biluo_tags_to_spans(doc, iob_to_biluo(list(labels)))
     else:
+        wrong = [place for place, label in enumerate(labels) if label == WRONG]
+        starts = [p for p in wrong if not runs or p - 1 not in wrong]
+        ends = [p + 1 for p in wrong if not runs or p + 1 not in wrong]
         doc.spans[SPANS_KEY] = [
-            Span(doc, place, place + 1, label=LABEL)
-            for place, label in enumerate(labels)
-            if label == WRONG
+            Span(doc, start, end, label=LABEL)
+            for start, end in zip(starts, ends, strict=True)
         ]
     return doc
 
