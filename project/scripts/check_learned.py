@@ -39,10 +39,10 @@ def main(
     nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": str(source)}}})
     right = 0
     for sentence, belongs, does_not in PAIRS:
-        scores = [_score(nlp, sentence, words) for words in (belongs, does_not)]
-        right += scores[1] > scores[0]
+        low, high = (_score(nlp, sentence, words) for words in (belongs, does_not))
+        right += high > low
         text = sentence.format(f"{belongs} / {does_not}")
-        msg.text(f"{text:<64} {scores[0]:.3f} / {scores[1]:.3f}")
+        msg.text(f"{text:<64} {low:.3f} / {high:.3f}")
     srsly.write_json(metrics, {"auc_frequency": auc, "pairs_right": right})
     if auc < least_auc or right < least_pairs:
         msg.fail(
@@ -57,7 +57,8 @@ def _score(nlp: spacy.Language, sentence: str, words: str) -> float:
     """Probability that one of the words was replaced."""
     start = sentence.index("{}")
     doc = nlp(sentence.format(words))
-    span = doc.char_span(start, start + len(words))
+    span = doc.char_span(start, start + len(words), alignment_mode="expand")
+    assert span is not None
     return max(token._.rtd_score for token in span)
 
 

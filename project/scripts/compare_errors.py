@@ -70,7 +70,7 @@ def main(
 def measure(nlp: spacy.Language, dev: Path, test: Path) -> tuple[Metrics, Metrics]:
     """Metrics on the test at the threshold of 0.5, and at the best one of dev."""
     on_dev, on_test = judge(nlp, dev), judge(nlp, test)
-    best = best_threshold(*map(np.concatenate, on_dev))
+    best = best_threshold(np.concatenate(on_dev[0]), np.concatenate(on_dev[1]))
     return metrics_at(on_test, DEFAULT_THRESHOLD), metrics_at(on_test, best)
 
 
@@ -122,10 +122,11 @@ def metrics_at(judged: Judged, threshold: float) -> Metrics:
 
 def spans(marks: list[NDArray[np.bool_]]) -> set[tuple[int, int, int]]:
     """Number of the text, start and end of each run of marks."""
-    found = set()
+    found: set[tuple[int, int, int]] = set()
     for number, part in enumerate(marks):
         edges = np.flatnonzero(np.diff(part.astype(np.int8), prepend=0, append=0))
-        found.update((number, *pair) for pair in edges.reshape(-1, 2).tolist())
+        starts, ends = edges[::2].tolist(), edges[1::2].tolist()
+        found.update((number, *pair) for pair in zip(starts, ends, strict=True))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
 import srsly
 import typer
@@ -37,7 +38,7 @@ def main(
     msg.table(rows, header=header, divider=True)
 
 
-def difference(before: list[float], after: list[float]) -> dict[str, object]:
+def difference(before: list[float], after: list[float]) -> dict[str, Any]:
     """Differences by seed, with the standard error of their mean."""
     values = [b - a for a, b in zip(before, after, strict=True)]
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -49,7 +50,7 @@ def difference(before: list[float], after: list[float]) -> dict[str, object]:
     }
 
 
-def shown(row: dict[str, float]) -> str:
+def shown(row: dict[str, Any]) -> str:
     """Mean and deviation."""
     return f"{row['mean']:.4f} ± {row['deviation']:.4f}"
 

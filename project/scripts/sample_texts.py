@@ -78,10 +78,10 @@ def main(
         msg.info(f"{name}: {len(sample) - before:,} texts")
     sample = list(grouped(sample, random))
     output.mkdir(parents=True, exist_ok=True)
-    for name, texts in (("sample", sample), ("held_out", held_out)):
-        srsly.write_jsonl(output / f"{name}.jsonl", [{"text": t} for t in texts])
-        words = sum(len(text.split()) for text in texts)
-        msg.good(f"Wrote {len(texts):,} texts, {words:,} words, to {name}.jsonl")
+    for name, rows in (("sample", sample), ("held_out", held_out)):
+        srsly.write_jsonl(output / f"{name}.jsonl", [{"text": t} for t in rows])
+        words = sum(len(text.split()) for text in rows)
+        msg.good(f"Wrote {len(rows):,} texts, {words:,} words, to {name}.jsonl")
 
 
 def grouped(texts: Iterable[str], random: np.random.Generator) -> Iterator[str]:
