@@ -159,12 +159,14 @@ def _current_commit(asked: Asked) -> str | None:
     url = hf_hub_url(asked.name, names[0], revision=asked.revision)
 
     def ask() -> str | None:
+        # Not by `head`, which follows redirects in one of the HTTP libraries alone.
         timeout = constants.HF_HUB_ETAG_TIMEOUT
-        answer = get_session().head(url, headers=build_hf_headers(), timeout=timeout)
-        if answer.status_code >= 400:
-            hf_raise_for_status(answer)
-        commit = answer.headers.get(constants.HUGGINGFACE_HEADER_X_REPO_COMMIT)
-        return commit if commit and _COMMIT.fullmatch(commit) else None
+        session, headers = get_session(), build_hf_headers()
+        answer = session.request("HEAD", url, headers=headers, timeout=timeout)
+        hf_raise_for_status(answer)
+        name = constants.HUGGINGFACE_HEADER_X_REPO_COMMIT
+        commits = [a.headers.get(name, "") for a in (*answer.history, answer)]
+        return next(filter(_COMMIT.fullmatch, commits), None)
 
     try:
         return _patiently(ask)
@@ -276,8 +278,10 @@ def _verify(file: Path, announced: str, name: str, asked: Asked) -> None:
         return
     found = checksum(file, is_git=len(expected) == 40)
     if found != expected:
-        for path in {file, blob}:
-            path.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        # A link that leads out of the cache was made by somebody else.
+        if blob.is_relative_to(repository_folder(asked.name).resolve()):
+            blob.unlink(missing_ok=True)
         raise ValueError(
             Errors.SE029(
                 source=asked.typed,

@@ -93,12 +93,16 @@ class Hub:
 
     Attributes:
         repositories: By name.
+        renamed: Old names and new ones.
+        is_indirect: Whether small files come by a redirect on the same host, too.
         log: All requests, oldest first.
         faults: What will go wrong.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
+        self.renamed: dict[str, str] = {}
+        self.is_indirect = False
         self.log: list[Asked] = []
         self.faults: list[Fault] = []
         self.stopped = threading.Event()
@@ -182,6 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault and fault.location:
             self.answer(fault.status, {"Location": fault.location})
+        elif old := [name for name in self.hub.renamed if f"/{name}" in path]:
+            new = self.path.replace(old[0], self.hub.renamed[old[0]])
+            self.answer(307, {"Location": new})
         elif fault and fault.content is not None and "/api/" in path:
             self.answer(200, {}, fault.content)
         elif fault and fault.status:
@@ -235,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _HubHandler(_Handler):
     def respond(self, asked: Asked, fault: Fault | None) -> None:
         api = re.fullmatch(r"/api/models/(.+?)(/revision/(.+)|/refs)?", asked.path)
-        file = re.fullmatch(r"/(.+?)/resolve/(.+)", asked.path)
+        file = re.fullmatch(r"/(.+?)/(?:resolve|direct)/(.+)", asked.path)
         name = (api or file)[1] if api or file else ""
         repository = self.hub.repositories.get(name)
         given = asked.headers.get("authorization", "")
@@ -262,7 +269,7 @@ class _HubHandler(_Handler):
         elif api:
             self.list_files(repository, name, api[3] or "main")
         else:
-            self.give(repository, file[2], fault)
+            self.give(repository, asked, file[2], fault)
 
     def commit_of(self, repository: Repository, revision: str) -> str | None:
         if revision in repository.commits:
@@ -289,7 +296,9 @@ class _HubHandler(_Handler):
         kind = {"Content-Type": "application/json"}
         self.answer(200, kind, json.dumps(values).encode())
 
-    def give(self, repository: Repository, rest: str, fault: Fault | None) -> None:
+    def give(
+        self, repository: Repository, asked: Asked, rest: str, fault: Fault | None
+    ) -> None:
         # The revision is quoted in the address, so what comes before may have slashes.
         parts = rest.split("/")
         for count in range(len(parts) - 1, 0, -1):
@@ -310,6 +319,9 @@ class _HubHandler(_Handler):
             headers["X-Linked-Size"] = len(content)
             headers["Location"] = f"{self.hub.storage}/{checksum}?{SIGNATURE}"
             self.answer(302, headers)
+        elif self.hub.is_indirect and "/resolve/" in asked.path:
+            there = asked.path.replace("/resolve/", "/direct/")
+            self.answer(307, {"Location": there})
         else:
             headers["ETag"] = f'"{git_sha1(content)}"'
             if self.command == "HEAD":

@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,53 @@ def test_without_links_a_wrong_content_is_removed_too(hub, tiny_files, monkeypat
     folder = resolve_source(NAME)
     assert not (folder / "vocab.txt").is_symlink()
     assert (folder / "vocab.txt").read_bytes() == tiny_files["vocab.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_out_of_the_cache_goes_but_not_what_it_leads_to(
+    hub, tiny_files, tmp_path
+):
+    hub.add(NAME, tiny_files)
+    hf_hub_download(NAME, "config.json")
+    link = Path(hf_hub_download(NAME, "vocab.txt"))
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    link.unlink()
+    link.symlink_to(precious)
+    with pytest.raises(ValueError, match=r"SE029.*vocab\.txt"):
+        resolve_source(NAME)
+    assert precious.read_text() == "mine"
+    assert (resolve_source(NAME) / "vocab.txt").read_bytes() == tiny_files["vocab.txt"]
+
+
+def test_a_repository_with_a_new_name_is_found_by_the_old_one(hub, tiny_files):
+    commit = hub.add("new/name", tiny_files)
+    hub.renamed["old-name"] = "new/name"
+    folder = resolve_source("old-name")
+    assert folder.name == commit
+    assert files_in(folder) == set(tiny_files)
+    hub.log.clear()
+    assert resolve_source("old-name") == folder
+    assert set(hub.asked()) == {"HEAD config.json"}
+
+
+def test_small_files_may_come_by_a_redirect(hub, tiny_files):
+    hub.is_indirect = True
+    hub.add(NAME, tiny_files)
+    folder = resolve_source(NAME)
+    assert files_in(folder) == set(tiny_files)
+    hub.log.clear()
+    assert resolve_source(NAME) == folder
+    assert set(hub.asked()) == {"HEAD config.json"}
+
+
+def test_many_may_fetch_at_once(hub, tiny_files):
+    hub.add(NAME, tiny_files)
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(resolve_source, [NAME] * 4))
+    assert len(set(folders)) == 1
+    assert files_in(folders[0]) == set(tiny_files)
+    assert resolve_source(NAME) == folders[0]
 
 
 def test_content_is_compared_once(hub, tiny_files, monkeypatch):
