@@ -342,6 +342,10 @@ class Errors(_Message):
     )
     SE048 = "{source}: {name} has no tokenizer. It has: {files}. Check the name."
     SE049 = "{source}: {name} has no folder of that name. Leave it off."
+    SE050 = (
+        "{source} is neither a folder nor a bundled checkpoint ({bundled}). As a hub "
+        "id: {error}"
+    )
 
     # Other formats: SE060 to SE079
     SE060 = (

@@ -186,7 +186,7 @@ def _ask_for_files(asked: Asked, commit: str | None) -> tuple[str, Record]:
     info = _patiently(
         lambda: HfApi().model_info(
             asked.name,
-            revision=commit or asked.revision,
+            revision=commit or asked.revision or constants.DEFAULT_REVISION,
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
             files_metadata=True,
         )
@@ -296,10 +296,13 @@ def _verify(file: Path, announced: str, name: str, asked: Asked) -> None:
 def _patiently(ask: Callable[[], Result]) -> Result:
     """What a request gives, asked again where it may be answered a moment later."""
     for wait in _WAITS:
+        began = time.monotonic()
         try:
             return ask()
         except Exception as error:
-            if not is_for_now(error):
+            # Who did not answer in all that time would not in as much again.
+            is_long = time.monotonic() - began > _LONG / 2
+            if is_long or not is_for_now(error):
                 raise
         time.sleep(wait)
     return ask()

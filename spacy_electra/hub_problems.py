@@ -24,6 +24,9 @@ _NOT_WRITABLE = (
 # Of either HTTP library that huggingface_hub is built on: requests below 1.0, httpx
 # from there on. Both may be installed, or one.
 _HTTP_LIBRARIES = ("requests", "urllib3", "httpx", "httpcore", "h11")
+_LATER_AGAIN = "Try again later"
+_TOKEN = "Set HF_TOKEN in the environment to a token that may read them"
+_OWNER = "Ask its owner"
 _LONGEST_REASON = 200
 # In a URL: the user and password; what signs it.
 _USER = re.compile(r"(https?://)[^/\s@]+@")
@@ -95,7 +98,7 @@ def message_for(error: BaseException, asked: Asked) -> str:
     from huggingface_hub import errors as hub
 
     error = cause_of(error)
-    status, reason = status_of(error), reason_of(error)
+    status, reason, command = status_of(error), reason_of(error), asked.command
     facts = {"source": asked.typed, "name": asked.name, "host": host()}
     if isinstance(error, hub.HFValidationError):
         return Errors.SE205(source=asked.typed, hint=reason)
@@ -106,27 +109,41 @@ def message_for(error: BaseException, asked: Asked) -> str:
     if isinstance(error, hub.RepositoryNotFoundError):
         return Errors.SE037(**facts, access=_access())
     if isinstance(error, hub.RevisionNotFoundError):
-        known = _revisions(asked.name)
-        choices = f" It has: {listed(known, _MOST_REVISIONS)}." if known else ""
-        revision = asked.revision or "main"
-        return Errors.SE038(**facts, revision=revision, choices=choices)
-    if status == 401:
+        return _no_revision(asked, _revisions(asked.name))
+    if isinstance(error, hub.EntryNotFoundError):
+        return Errors.SE042(**facts, reason=reason, advice=_OWNER, command=command)
+    if status == 401 and has_token():
         return Errors.SE043(**facts, problem="is not accepted there")
+    if status in (401, 404):
+        # A server that does not say which of the two is not there.
+        known = _revisions(asked.name) if asked.revision else []
+        if known:
+            return _no_revision(asked, known)
+        return Errors.SE037(**facts, access=_access())
     if status is not None:
-        later = "Try again later" if status in _LATER else "Ask its owner"
-        return Errors.SE042(**facts, reason=reason, advice=later, command=asked.command)
-    if isinstance(error, hub.FileMetadataError):
+        advice = _LATER_AGAIN if status in _LATER else _OWNER
+        advice = _TOKEN if status == 403 else advice
+        return Errors.SE042(**facts, reason=reason, advice=advice, command=command)
+    if isinstance(error, (KeyError, TypeError, ValueError, hub.FileMetadataError)):
+        # A page of a hotel's network, for instance, in place of a JSON answer.
         return Errors.SE045(**facts, reason=reason)
     if is_of_network(error):
-        return Errors.SE028(**facts, reason=reason, command=asked.command)
+        return Errors.SE028(**facts, reason=reason, command=command)
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         return Errors.SE046(
             source=asked.typed, path=error.filename or cache(), problem=error.strerror
         )
-    if isinstance(error, (KeyError, TypeError, ValueError)):
-        # A page of a hotel's network, for instance, in place of a JSON answer.
-        return Errors.SE045(**facts, reason=reason)
-    return Errors.SE206(**facts, error=reason, command=asked.command)
+    return Errors.SE206(**facts, error=reason, command=command)
+
+
+def _no_revision(asked: Asked, known: list[str]) -> str:
+    choices = f" It has: {listed(known, _MOST_REVISIONS)}." if known else ""
+    return Errors.SE038(
+        source=asked.typed,
+        name=asked.name,
+        revision=asked.revision or "main",
+        choices=choices,
+    )
 
 
 def offline_message(asked: Asked, missing: list[str]) -> str:
@@ -203,11 +220,16 @@ def cache() -> str:
     return str(constants.HF_HUB_CACHE)
 
 
-def _access() -> str:
-    """What there is of a right to read, in words."""
+def has_token() -> bool:
+    """Whether the hub is asked in somebody's name."""
     from huggingface_hub import get_token
 
-    return "The token in use does not suffice" if get_token() else "No token is set"
+    return bool(get_token())
+
+
+def _access() -> str:
+    """What there is of a right to read, in words."""
+    return "The token in use does not suffice" if has_token() else "No token is set"
 
 
 def _revisions(name: str) -> list[str]:

@@ -139,7 +139,7 @@ def _refuse_mistyped(name: str, typed: str, bundled: str) -> None:
             Errors.SE026(source=typed, bundled=bundled, nearest=_near_part(top, below))
         )
     if not _ID.fullmatch(name) or _NO_ID.search(name):
-        raise FileNotFoundError(Errors.SE205(source=typed, hint=folder_hint(name)))
+        raise FileNotFoundError(Errors.SE205(source=typed, hint=_hint(name)))
     if "/" in name and below != GENERATOR_FOLDER:
         return
     near = nearest_name(top, names) or ("" if below else nearest_folder(name))
@@ -148,6 +148,15 @@ def _refuse_mistyped(name: str, typed: str, bundled: str) -> None:
         raise FileNotFoundError(
             Errors.SE026(source=typed, bundled=bundled, nearest=near)
         )
+
+
+def _hint(path: str) -> str:
+    """What a path may mean that leads nowhere, or what there is."""
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    near = nearest_name(last, bundled_checkpoints())
+    if near and not nearest_folder(path):
+        return f"Did you mean the bundled checkpoint {near!r}?"
+    return folder_hint(path)
 
 
 def _near_part(top: str, below: str) -> str:
@@ -170,11 +179,17 @@ def _from_hub(
         message = Errors.SE204(source=typed, bundled=bundled)
         raise FileNotFoundError(message) from error
     except FileNotFoundError as error:
-        if near := nearest_folder(name):
-            # That the hub has none of that name either is the smaller news.
-            hint = f"Did you mean {near!r}? As a hub id: {error}"
-            raise FileNotFoundError(Errors.SE205(source=typed, hint=hint)) from error
-        raise
+        top = Path(name).parts[0]
+        if not nearest_folder(name) and not Path(top).is_dir():
+            if "/" in name:
+                raise
+            # Most likely a name of something here.
+            message = Errors.SE050(source=typed, bundled=bundled, error=error)
+            raise FileNotFoundError(message) from error
+        # It was asked all the same: folders may bear the names of owners.
+        code = str(error).partition(" ")[0]
+        hint = f"{_hint(name)} Nor did the hub give one of that name {code}."
+        raise FileNotFoundError(Errors.SE205(source=typed, hint=hint)) from error
     if below and not (folder / below).is_dir():
         raise FileNotFoundError(Errors.SE049(source=typed, name=repository))
     return folder / below if below else folder

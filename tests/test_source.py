@@ -136,6 +136,8 @@ def checkpoints(tmp_path, monkeypatch):
         ("C:\\models\\electra", None),
         ("C:/models/electra", None),
         ("/no/such/place", None),
+        ("./en_tny", "the bundled checkpoint 'en_tiny'"),
+        ("C:\\models\\en_smal\\", "the bundled checkpoint 'en_small'"),
         ("~/no/such/place", None),
         ("a/b/c", None),
         ("my model", None),
@@ -195,7 +197,25 @@ def test_a_path_that_could_be_a_hub_id_is_asked_for_first(
     meant = {"checkpoints/en_tny": "en_tiny", "checkponts/foo": "foo"}[typed]
     assert str(error.value).startswith(f"[SE205] {typed!r}: there is no such folder. ")
     assert f"Did you mean 'checkpoints/{meant}'?" in str(error.value)
-    assert "SE037" in str(error.value)
+    assert str(error.value).endswith("Nor did the hub give one of that name [SE037].")
+
+
+def test_a_folder_in_the_place_of_an_owner_says_what_it_has(checkpoints, monkeypatch):
+    def fetch(asked):
+        raise FileNotFoundError("[SE028] not to be reached")
+
+    monkeypatch.setattr("spacy_electra.source.fetch", fetch)
+    with pytest.raises(FileNotFoundError, match=r"SE205.*folders en_tiny, foo\. Nor"):
+        resolve_source("checkpoints/zzz")
+
+
+def test_a_name_without_owner_is_most_likely_of_something_here(monkeypatch):
+    def fetch(asked):
+        raise FileNotFoundError("[SE028] not to be reached")
+
+    monkeypatch.setattr("spacy_electra.source.fetch", fetch)
+    with pytest.raises(FileNotFoundError, match=r"SE050.*en_small, en_tiny.*SE028"):
+        resolve_source("no_such_thing")
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_bad_input_is_one_coded_error(text, pipeline, tmp_path):
         ((tmp_path / "nothing.txt", "en_tiny", *out), "SE400"),
         ((text, "en_tiny", "--false-marks", 0, *out), "SE003"),
         ((text, "en_tiny", "--false-marks", -2, *out), "SE003"),
-        ((text, "no_such_thing", *out), "SE20"),
+        ((text, "./no_such_thing", *out), "SE20"),
         ((text, "en_tiny", "--gold", gold, *out), "SE403"),
         ((text, "en_tiny", "--output", other), "SE534"),
     ):

@@ -238,7 +238,7 @@ CASES = {
         "convert source out --class ElectraForQuestionAnswering",
         ["SE065", "head.classifier.bias", "--allow-new", "info"],
     ),
-    "no such source": (nothing, "convert nowhere/at_all out", ["SE20", "nowhere"]),
+    "no such source": (nothing, "convert ./nowhere/at_all out", ["SE20", "nowhere"]),
     "a pipeline": (nothing, f"convert {TAGGER} out", ["SE069", "export"]),
     "a component of none": (
         nothing,

@@ -224,7 +224,7 @@ def test_bad_input_is_one_coded_error(tmp_path):
         ((binary,), "SE4"),
         ((TEXT, "--source", "en_tiny", "--threshold", 7), "SE003"),
         ((TEXT, "--source", "en_tiny", "--false-marks", 0), "SE003"),
-        ((TEXT, "--source", "nothing_like_it"), "SE20"),
+        ((TEXT, "--source", "./nothing_like_it"), "SE20"),
     ):
         status, output = show(*arguments)
         assert status == 1 and f"[{code}" in output, (arguments, output)

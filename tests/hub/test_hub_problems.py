@@ -54,6 +54,26 @@ def test_a_gated_repository(hub, tiny_files, monkeypatch):
     assert resolve_source(NAME).is_dir()
 
 
+def test_servers_that_do_not_say_what_is_missing(hub, tiny_files, monkeypatch):
+    hub.add(NAME, tiny_files)
+    for status in (401, 404):
+        hub.fail("GET /api/.*/revision", status=status)
+        assert "No token is set" in error_of(code="SE037")
+    hub.fail("GET /api/.*/revision", status=404)
+    assert "It has: main." in error_of(f"{NAME}@v2", code="SE038")
+    hub.fail("GET /api/.*/revision", status=403)
+    assert "Set HF_TOKEN" in error_of(code="SE042")
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    hub.fail("GET /api/.*/revision", status=401)
+    error_of(code="SE043")
+
+
+def test_a_file_that_is_listed_and_not_there(hub, tiny_files):
+    hub.add(NAME, tiny_files)
+    hub.fail("HEAD .*vocab", status=404, error="EntryNotFound")
+    assert "HTTP 404" in error_of(code="SE042")
+
+
 def test_a_token_that_has_expired(hub, tiny_files, monkeypatch):
     hub.add(NAME, tiny_files)
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
@@ -264,7 +284,7 @@ def test_the_reason_is_the_last_cause_in_one_line():
 
 
 def test_every_message_has_the_source_first():
-    codes = [f"SE0{n}" for n in (*range(21, 30), *range(37, 50))]
+    codes = [f"SE0{n}" for n in (*range(21, 30), *range(37, 51))]
     codes += ["SE204", "SE205", "SE206", "SE207"]
     for code in codes:
         assert Errors[code].value.startswith("{source}"), code
