@@ -146,7 +146,20 @@ class Warnings(_Message):
     SW456 = (
         "{source!r} was trained on text in {trained!r}, but this pipeline is for "
         "{lang!r}: what it says of such text means little. Give a checkpoint of that "
-        "language, or of many, as the encoder's source."
+        "language, or of many."
+    )
+    SW457 = (
+        "{name} finds no gold spans in doc.spans[{key!r}], but some in: {found}. With "
+        'objective = "auto" it learns from raw text then ({chosen}). Set spans_key to '
+        "learn from gold spans, or the objective."
+    )
+    SW458 = (
+        "There is no example in {path}, so nothing is measured on it. Check the path."
+    )
+    SW459 = (
+        "Of the corpus {characters:,} characters in {documents:,} documents are held "
+        "out, too few for metrics that tell checkpoints apart. Give more text, or a "
+        "smaller --held-out-every than {every}."
     )
     SW640 = "{name} is left out of the annotation, as JSON has no form for it: {found}."
     SW641 = (
@@ -902,6 +915,18 @@ class Errors(_Message):
     SE455 = (
         "{path} is no log of a run ({error}). Give the output folder of `python -m "
         "spacy electra pretrain`."
+    )
+    SE456 = (
+        "The training data has no example, so {name} can't be trained. Check the path "
+        "and the form of the data."
+    )
+    SE457 = (
+        "{name!r} would overwrite what {other!r} sets, or the other way round: "
+        "{places}. {advice}."
+    )
+    SE458 = (
+        "There is no example to train on in {path}: it is empty, or holds white space "
+        "or other forms alone. Check the path in the config."
     )
     SE452 = "Stopped after step {step:,}, of which {folder} is the checkpoint."
     SE470 = (

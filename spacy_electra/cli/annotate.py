@@ -10,6 +10,7 @@ from wasabi import msg
 from ..annotation.run import Summary, annotate_files
 from ..annotation.settings import AnnotationSettings
 from ..annotation.shards import ERRORS, input_files
+from .gpu import GPU_ID, check_gpu
 from .progress import AnnotationBar
 
 _FORMATS = ".txt, .jsonl, .parquet or .spacy, plain or .gz, .xz, .zst"
@@ -47,7 +48,7 @@ def annotate(
     ),
     n_process: int = typer.Option(1, "--n-process", "-n", help="Processes"),
     engine: str = typer.Option("local", help='Where: "local", on this machine'),
-    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
+    gpu_id: int = GPU_ID,
     resume: bool = typer.Option(
         False, help="Go on with what the folder holds of the same run"
     ),
@@ -57,6 +58,8 @@ def annotate(
     Every row comes out once, with its fields, or stands in the folder "errors" with a
     reason.
     """
+    if engine == "local":
+        check_gpu(gpu_id)
     settings = AnnotationSettings(
         pipeline,
         format=format,

@@ -25,6 +25,7 @@ from ..pipeline.calibration_file import (
 from ..pipeline.rtd import ElectraRTD
 from ..pipeline.rtd_scorer import gold_labels
 from ..pretraining.corpus.documents import read_documents
+from .gpu import GPU_ID, use_gpu
 from .opening import folder_in_pipeline, open_detector
 from .sources import pipeline_folder
 
@@ -51,6 +52,7 @@ def calibrate(
         "SOURCE if that is a folder, else calibration.json",
     ),
     lang: str = typer.Option("en", help="Language, where SOURCE is no pipeline"),
+    gpu_id: int = GPU_ID,
 ) -> None:
     """Find the threshold for a wished rate of false marks, on clean text.
 
@@ -58,6 +60,7 @@ def calibrate(
     `false_marks_per_1000` of `electra_rtd` reads.
     """
     check_rate(false_marks, "--false-marks")
+    use_gpu(gpu_id)
     nlp, component = open_detector(source, lang)
     # Tables are of scores as they come. Nothing of this pipeline is saved.
     component.calibrated, component.threshold = False, 0.5

@@ -17,6 +17,7 @@ from ..files import whole_file
 from ..pipeline.heat import FAINTEST, heat_colour
 from ..pipeline.page import options_from, render_page
 from ..source import ASSETS
+from .gpu import GPU_ID, use_gpu
 from .opening import open_detector
 from .sources import given_documents
 
@@ -30,11 +31,13 @@ def demo(
     output: Path = typer.Option(Path("demo.html"), help="Where the page goes"),
     source: str = typer.Option("en_small", help="Checkpoint, or a saved pipeline"),
     threshold: float = typer.Option(0.5, help="Score from which a word is marked"),
+    gpu_id: int = GPU_ID,
 ) -> None:
     """Mark the words that do not belong in ten sentences of Wikipedia.
 
     In seven of them another word stands in the place of one.
     """
+    use_gpu(gpu_id)
     nlp, component = open_detector(source)
     component.threshold = threshold
     rows = _own(text) if text else list(srsly.read_jsonl(SENTENCES))

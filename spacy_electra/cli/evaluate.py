@@ -15,6 +15,7 @@ from ..pretraining.corpus.documents import read_documents
 from ..pretraining.evaluation.pair_evaluation import evaluate_pair
 from ..pretraining.pairs import open_pair
 from ..pretraining.run.distributed import usable_device
+from .gpu import DEVICE
 
 
 def evaluate(
@@ -28,7 +29,7 @@ def evaluate(
     mask_share: float = typer.Option(0.15, help="Share of pieces that are replaced"),
     threshold: float = typer.Option(0.5, help="Probability from which one is marked"),
     seed: int = typer.Option(0, help="Of masks and samples"),
-    device: str = typer.Option("auto", help="Where to compute"),
+    device: str = DEVICE,
     precision: str = typer.Option("auto", help='"auto", "fp32" or "bf16"'),
     output: Path = typer.Option(None, help="JSON file for the metrics"),
 ) -> None:

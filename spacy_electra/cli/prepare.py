@@ -12,7 +12,11 @@ from wasabi import msg
 
 from ..errors import Warnings
 from ..pretraining.corpus.documents import corpus_files
-from ..pretraining.corpus.preparation import Prepared, prepare_corpus
+from ..pretraining.corpus.preparation import (
+    Prepared,
+    prepare_corpus,
+    usual_held_out_every,
+)
 from ..tokenization.coverage import MUCH_OF_CORPUS
 from ..tokenization.wordpiece import ElectraTokenizer
 
@@ -26,7 +30,10 @@ def prepare(
     ),
     output: Path = typer.Argument(..., help="Folder for the tokenized corpus"),
     held_out_every: int = typer.Option(
-        1000, help="Keep each such document apart for evaluation"
+        0,
+        min=0,
+        help="Keep each such document apart for evaluation; 0 chooses by the size of "
+        "the corpus, from 10 of a small one to 1000",
     ),
     workers: int = typer.Option(
         0, help="Processes; 1 uses the tokenizer's own threads, 0 chooses"
@@ -43,7 +50,7 @@ def prepare(
             corpus,
             ElectraTokenizer.from_pretrained(tokenizer),
             output,
-            held_out_every=held_out_every,
+            held_out_every=held_out_every or usual_held_out_every(size),
             workers=workers or _usual_workers(),
             skip_broken=skip_broken,
             on_read=bar.update,

@@ -16,6 +16,7 @@ from ..pretraining.run.distributed import usable_device, workers_from_environmen
 from ..pretraining.run.stopping import RunStopped
 from ..pretraining.run.trainer import Trainer
 from ..pretraining.settings import PretrainingSettings
+from .gpu import DEVICE
 from .overrides import config_overrides
 from .progress import PretrainingBar
 
@@ -30,9 +31,7 @@ def pretrain(
     force: bool = typer.Option(
         False, help="Go on even where settings change what is trained"
     ),
-    device: str = typer.Option(
-        "auto", help='Where to train: "cpu", "cuda", "cuda:1"; "auto" takes a GPU'
-    ),
+    device: str = DEVICE,
 ) -> None:
     """Pretrain an ELECTRA on a tokenized corpus.
 
@@ -40,7 +39,7 @@ def pretrain(
     `torchrun` (torchrun --nproc_per_node 2 -m spacy electra pretrain ...) the batches
     of a step are shared out among the processes.
     """
-    sections = [field.name for field in fields(PretrainingSettings)]
+    sections = ["paths", *(field.name for field in fields(PretrainingSettings))]
     settings = PretrainingSettings.from_file(
         config, config_overrides(ctx.args, sections)
     )
@@ -59,7 +58,7 @@ def pretrain(
         except RunStopped as stopped:
             if workers.first:
                 again = ["python", "-m", "spacy", "electra", "pretrain", str(config)]
-                again += [str(output), "--resume", "--device", device, *ctx.args]
+                again += [str(output), "--resume", "--gpu-id", device, *ctx.args]
                 # `torchrun` and its options are not ours to know.
                 alone = workers.size == 1
                 told = shlex.join(again) if alone else "the same command and --resume"

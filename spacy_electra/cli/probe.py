@@ -16,6 +16,7 @@ from ..pretraining.evaluation.probe import ProbeSettings
 from ..pretraining.evaluation.probe import probe as train_probes
 from ..pretraining.pairs import open_pair
 from ..pretraining.run.distributed import usable_device
+from .gpu import DEVICE
 
 
 def probe(
@@ -27,7 +28,7 @@ def probe(
     epochs: int = typer.Option(3, help="Times that each sentence is seen"),
     limit: int = typer.Option(0, help="Most sentences to learn from; 0 for all"),
     seed: int = typer.Option(0, help="Of weights, order and dropout"),
-    device: str = typer.Option("auto", help="Where to compute"),
+    device: str = DEVICE,
     output: Path = typer.Option(None, help="JSON file for the metrics"),
 ) -> None:
     """Train taggers on a frozen and an unfrozen encoder; print their accuracy.

@@ -12,6 +12,7 @@ import typer
 
 from ..files import whole_file
 from ..pipeline.page import options_from, render_page
+from .gpu import GPU_ID, use_gpu
 from .opening import open_detector
 from .sources import given_documents
 
@@ -31,6 +32,7 @@ def show(
     title: str = typer.Option("", help="Heading of the page"),
     open_: bool = typer.Option(False, "--open", help="Open the page in a browser"),
     lang: str = typer.Option("en", help="Language, where SOURCE is no pipeline"),
+    gpu_id: int = GPU_ID,
 ) -> None:
     """Show a text as a page: the redder a word is, the less it belongs.
 
@@ -38,6 +40,7 @@ def show(
     score and what would fit.
     """
     texts, name = given_documents(text)
+    use_gpu(gpu_id)
     nlp, component = open_detector(source, lang)
     if threshold is not None:
         component.threshold = threshold

@@ -22,6 +22,7 @@ from ..tokenization.alignment import align
 from .attributes import NO_SCORE, register, register_on_tokens, store
 from .component import HeadComponent, store_per_token
 from .lm_learning import Knowledge, learn, next_piece_knowledge, next_piece_targets
+from .places import Places, joined
 
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.CausalLM.v1",
@@ -69,7 +70,7 @@ def make_electra_causal_lm(
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> ElectraCausalLM:
     """Create the component; arguments as in ``ElectraCausalLM``."""
-    return ElectraCausalLM(
+    component = ElectraCausalLM(
         nlp.vocab,
         model,
         name,
@@ -77,6 +78,7 @@ def make_electra_causal_lm(
         likelihood_attribute=likelihood_attribute,
         scorer=scorer,
     )
+    return joined(nlp, component)
 
 
 class ElectraCausalLM(HeadComponent):
@@ -117,6 +119,14 @@ class ElectraCausalLM(HeadComponent):
         )
         register({likelihood_attribute: {"default": None}})
         register_on_tokens("surprisal_attribute", surprisal_attribute, default=NO_SCORE)
+
+    @property
+    def places(self) -> Places:
+        """Its attributes."""
+        return {
+            f"token._.{self.cfg['surprisal_attribute']}": "surprisal_attribute",
+            f"doc._.{self.cfg['likelihood_attribute']}": "likelihood_attribute",
+        }
 
     @property
     def labels(self) -> tuple[str, ...]:

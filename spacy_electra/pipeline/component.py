@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from thinc.util import to_numpy
 
 from ..errors import Errors
 from ..layers.head import Head
+from ..layers.listener import EncoderListener
 from ..layers.types import Text
 from ..tokenization.alignment import token_starts
+from .pipeline_ref import PipelineRef
+from .places import Places, check_places
 
 # Docs are run in groups of so many spaCy tokens: enough to sort windows by length, few
 # enough for the states of their pieces to stay small.
@@ -42,6 +46,8 @@ class HeadComponent(TrainablePipe):
 
     # Where gold labels are looked for, for messages; "" of a head that has none.
     gold_place: str = ""
+    # The pipeline that the factory made it for.
+    pipeline = PipelineRef()
 
     def __init__(
         self,
@@ -57,6 +63,16 @@ class HeadComponent(TrainablePipe):
         self.name = name
         self.scorer = scorer
         self.cfg: dict[str, Any] = cfg
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the encoder is another component's."""
+        return isinstance(self.model.encoder, EncoderListener)
+
+    @property
+    def places(self) -> Places:
+        """Where it sets what no other component may set, and by which setting."""
+        return {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -97,13 +113,16 @@ class HeadComponent(TrainablePipe):
 
         Args:
             get_examples: Gives examples with gold annotation.
-            nlp: Not used.
+            nlp: The pipeline; no other component of it may set the same.
             labels: In place of those of the data.
 
         Raises:
-            ValueError: If a head that needs labels finds none.
+            ValueError: If there is no example, or a head that needs labels finds none;
+                or another component would overwrite what this one sets.
         """
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if next(iter(get_examples()), None) is None:
+            raise ValueError(Errors.SE456(name=self.name))
         self.model.initialize()
         if labels is None:
             examples = get_examples()
@@ -113,8 +132,11 @@ class HeadComponent(TrainablePipe):
             if any(label in known for label in labels):
                 labels = list(dict.fromkeys([*known, *labels]))
         self._set_labels(list(labels))
-        if self.gold_place and not self._named_labels():
+        lacks_labels = bool(self.gold_place) and not self._named_labels()
+        if lacks_labels and not is_made_up(islice(get_examples(), 2)):
             raise ValueError(Errors.SE398(what=self.gold_place, name=self.name))
+        if nlp is not None:
+            check_places(nlp, self)
 
     def _named_labels(self) -> tuple[str, ...]:
         config = self.model.load().config
@@ -191,6 +213,15 @@ class HeadComponent(TrainablePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[Any]) -> None:
         """Set what ``predict`` found."""
         raise NotImplementedError
+
+
+def is_made_up(examples: Iterable[Example]) -> bool:
+    """Whether examples are spaCy's own, of an ``nlp.initialize()`` without any.
+
+    They tell a component nothing, and it has to be initialized all the same.
+    """
+    words = [[token.text for token in example.reference] for example in examples]
+    return words == [["x", "y", "z"]]
 
 
 def groups_by_length(

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, cast
-from weakref import ref
 
-from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model
 
@@ -27,6 +25,7 @@ from ..layers.listener import (
     width_of_placeholders,
 )
 from ..layers.transformer_model import TransformerModel
+from .pipeline_ref import PipelineRef
 
 if TYPE_CHECKING:
     from .electra import Electra
@@ -113,20 +112,6 @@ def _listen_to_nobody(
             Errors.SE343(upstream=model.upstream_name, names=", ".join(names))
         )
     return forward_of_listener(model, docs, is_train)
-
-
-class PipelineRef:
-    """A weak reference to a pipeline, which does not go to other processes."""
-
-    def __init__(self, nlp: Language | None = None) -> None:
-        self._ref = (lambda: None) if nlp is None else ref(nlp)
-
-    def __call__(self) -> Language | None:
-        """The pipeline, if it is still there."""
-        return self._ref()
-
-    def __reduce__(self) -> Any:
-        return PipelineRef, ()
 
 
 class ReaderCount:

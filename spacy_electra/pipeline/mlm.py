@@ -29,6 +29,7 @@ from .lm_learning import (
     masked_targets,
 )
 from .masks import Masks, fill_masks
+from .places import Places
 
 
 class Prediction(NamedTuple):
@@ -104,6 +105,15 @@ class ElectraMLM(HeadComponent):
         register(
             {masks_attribute: {"default": []}, likelihood_attribute: {"default": None}}
         )
+
+    @property
+    def places(self) -> Places:
+        """Its attributes, as far as it sets them."""
+        keys = [
+            "masks_attribute",
+            *["likelihood_attribute"][: bool(self.cfg["hidden"])],
+        ]
+        return {f"doc._.{self.cfg[key]}": key for key in keys}
 
     @property
     def labels(self) -> tuple[str, ...]:

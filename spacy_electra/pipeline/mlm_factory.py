@@ -11,6 +11,7 @@ from spacy.language import Language
 from ..layers.head import Head
 from .lm_learning import MaskingSettings
 from .mlm import ElectraMLM
+from .places import joined
 
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.MaskedLM.v1",
@@ -56,7 +57,7 @@ def make_electra_mlm(
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> ElectraMLM:
     """Create the component; arguments as in ``ElectraMLM``."""
-    return ElectraMLM(
+    component = ElectraMLM(
         nlp.vocab,
         model,
         name,
@@ -69,3 +70,4 @@ def make_electra_mlm(
         masking=masking,
         scorer=scorer,
     )
+    return joined(nlp, component)

@@ -21,6 +21,7 @@ from .attributes import same_inputs
 from .choices import gold_choice, register_choices, set_choice, texts_of_choices
 from .losses import cross_entropy
 from .pair_component import PairComponent
+from .places import joined
 
 Scores = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -50,7 +51,8 @@ def make_electra_multiple_choice(
     nlp: Language, name: str, model: Head, scorer: Callable[..., Scores] | None
 ) -> ElectraMultipleChoice:
     """Create the component; arguments as in ``ElectraMultipleChoice``."""
-    return ElectraMultipleChoice(nlp.vocab, model, name, scorer=scorer)
+    component = ElectraMultipleChoice(nlp.vocab, model, name, scorer=scorer)
+    return joined(nlp, component)
 
 
 class ElectraMultipleChoice(PairComponent):

@@ -17,6 +17,7 @@ from ..layers.listener import skip
 from ..layers.types import TextPair
 from .attributes import is_stored, same_inputs, stored
 from .component import TOKENS_PER_GROUP, HeadComponent, groups_by_length
+from .places import Places
 
 # Examples that are looked at before training begins.
 EXAMPLES_TO_SEE = 100
@@ -38,6 +39,11 @@ class PairComponent(HeadComponent):
     @abstractmethod
     def pairs_of(self, doc: Doc) -> list[TextPair]:
         """The Doc with each of its texts."""
+
+    @property
+    def places(self) -> Places:
+        """The attribute that it sets, whose name is fixed."""
+        return {f"doc._.{self.gold}": ""}
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ..layers.units import PlaceOutputs
 from .answers import answer_loss, find_answers
 from .attributes import same_inputs
 from .pair_component import PairComponent
+from .places import joined
 from .qa_scorer import NAMES, Scores
 from .questions import (
     answer_at,
@@ -62,7 +63,7 @@ def make_electra_qa(
     scorer: Callable[..., Scores] | None,
 ) -> ElectraQA:
     """Create the component; arguments as in ``ElectraQA``."""
-    return ElectraQA(
+    component = ElectraQA(
         nlp.vocab,
         model,
         name,
@@ -71,6 +72,7 @@ def make_electra_qa(
         no_answer_threshold=no_answer_threshold,
         scorer=scorer,
     )
+    return joined(nlp, component)
 
 
 class ElectraQA(PairComponent):

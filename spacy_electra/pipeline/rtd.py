@@ -17,18 +17,19 @@ from thinc.types import Floats1d
 
 from ..errors import Errors
 from ..layers.head import Head
-from ..layers.listener import EncoderListener
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibrated import CALIBRATED, RATE, CalibratedComponent
 from .component import store_per_token, store_spans
 from .losses import binary_cross_entropy, over_texts
-from .rtd_objectives import RTDObjective, SupervisedRTD, with_objective
+from .places import Places, span_group
+from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
-from .rtd_scorer import Scores, gold_labels
+from .rtd_scorer import Scores, gold_labels, keys_in, with_key
 
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000
+_ATTRIBUTES = ("score_attribute", "flag_attribute")
 
 
 class ElectraRTD(CalibratedComponent):
@@ -55,9 +56,9 @@ class ElectraRTD(CalibratedComponent):
         score_attribute: Name of the extension attribute for the probability.
         flag_attribute: Name of the extension attribute for the mark.
         objective: What training does: "pretrain" learns from raw text, with a
-            generator that replaces words; "supervised" learns from gold spans. Or an
-            object, such as ``spacy-electra.PretrainRTD.v1`` makes; then the next two
-            mean nothing.
+            generator that replaces words; "supervised" learns from gold spans; "auto"
+            takes the latter where the data has some. Or an object, such as
+            ``spacy-electra.PretrainRTD.v1`` makes; then the next two mean nothing.
         positive_weight: With "supervised", weight of a marked token beside another.
         pretraining: With "pretrain", the fields of ``PretrainRTD``.
         scorer: Scores marks against gold spans.
@@ -81,7 +82,7 @@ class ElectraRTD(CalibratedComponent):
         label: str = "REPLACED",
         score_attribute: str = "rtd_score",
         flag_attribute: str = "is_replaced",
-        objective: str | RTDObjective = "pretrain",
+        objective: str | RTDObjective = "auto",
         positive_weight: float = SupervisedRTD.positive_weight,
         pretraining: dict[str, Any] | None = None,
         scorer: Callable[..., Scores] | None = None,
@@ -89,7 +90,7 @@ class ElectraRTD(CalibratedComponent):
         if isinstance(objective, SupervisedRTD):
             positive_weight = objective.positive_weight
         pretrain = settings_from(PretrainRTD, "pretraining", pretraining or {})
-        ways = (pretrain, SupervisedRTD(positive_weight))
+        ways = (pretrain, SupervisedRTD(positive_weight), AutoRTD())
         self.objectives, objective = with_objective(ways, objective)
         if score_attribute == flag_attribute:
             raise ValueError(Errors.SE353(name=score_attribute))
@@ -113,8 +114,14 @@ class ElectraRTD(CalibratedComponent):
         # A string of its own, so that nlp.memory_zone() does not free it.
         vocab.strings.add(label)
         vocab.strings.add(spans_key)
-        register_on_tokens("score_attribute", score_attribute, default=NO_SCORE)
-        register_on_tokens("flag_attribute", flag_attribute, default=NO_FLAG)
+        for key, default in zip(_ATTRIBUTES, (NO_SCORE, NO_FLAG), strict=True):
+            register_on_tokens(key, self.cfg[key], default=default)
+
+    @property
+    def places(self) -> Places:
+        """Its attributes and its group of spans."""
+        places = {f"token._.{self.cfg[key]}": key for key in _ATTRIBUTES}
+        return {**places, span_group(self.cfg["spans_key"]): "spans_key"}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,11 +132,6 @@ class ElectraRTD(CalibratedComponent):
     def objective(self) -> RTDObjective:
         """What training does; ``cfg["objective"]`` names it."""
         return self.objectives[self.cfg["objective"]]
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether the encoder is another component's."""
-        return isinstance(self.model.encoder, EncoderListener)
 
     def initialize(  # type: ignore[override]
         self,
@@ -176,10 +178,6 @@ class ElectraRTD(CalibratedComponent):
         """Learn in the way of the objective."""
         return self.objective.learn(self, examples)
 
-    def learn_from_gold(self, examples: Sequence[Example]) -> float:
-        """Learn from gold spans, whatever the objective."""
-        return super().learn(examples)
-
     def get_loss(
         self, examples: Iterable[Example], scores: Sequence[Floats1d]
     ) -> tuple[float, list[Any]]:
@@ -206,13 +204,13 @@ class ElectraRTD(CalibratedComponent):
         scored on them.
         """
         examples = list(examples)
-        key = self.cfg["spans_key"]
-        if not any(key in example.reference.spans for example in examples):
+        key, scores = self.cfg["spans_key"], None
+        if key not in keys_in(examples):
             scores = self.objective.score(self, examples)
-            if scores is not None:
-                return scores
-        own = {"threshold": self.mark_threshold, "score_of": self.scores_of}
-        return super().score(examples, **{**kwargs, "spans_key": key, **own})
+        if scores is None:
+            own = {"threshold": self.mark_threshold, "score_of": self.scores_of}
+            scores = super().score(examples, **{**kwargs, "spans_key": key, **own})
+        return with_key(scores, self, self.pipeline())
 
     def scores_of(self, doc: Doc) -> NDArray[np.float64]:
         """The probabilities that were set on a Doc; 0 where none was."""

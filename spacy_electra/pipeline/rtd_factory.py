@@ -9,6 +9,7 @@ from typing import Any
 from spacy.language import Language
 
 from ..layers.head import Head
+from .places import joined
 from .rtd import ElectraRTD
 from .rtd_objectives import RTDObjective
 from .rtd_pretraining import PretrainRTD
@@ -35,7 +36,7 @@ DEFAULT_MODEL = {
         "label": "REPLACED",
         "score_attribute": "rtd_score",
         "flag_attribute": "is_replaced",
-        "objective": "pretrain",
+        "objective": "auto",
         "positive_weight": 1.0,
         "pretraining": asdict(PretrainRTD()),
         "scorer": {"@scorers": "spacy-electra.RTDScorer.v1"},
@@ -70,7 +71,7 @@ def make_electra_rtd(
     scorer: Callable[..., Scores] | None,
 ) -> ElectraRTD:
     """Create the component; arguments as in ``ElectraRTD``."""
-    return ElectraRTD(
+    component = ElectraRTD(
         nlp.vocab,
         model,
         name,
@@ -88,3 +89,4 @@ def make_electra_rtd(
         pretraining=pretraining,
         scorer=scorer,
     )
+    return joined(nlp, component)

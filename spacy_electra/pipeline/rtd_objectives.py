@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from spacy.training import Example
-from spacy.util import registry
+from spacy.util import logger, registry
 
-from ..errors import Errors
-from .rtd_scorer import Scores
+from ..errors import Errors, Warnings, listed
+from .component import HeadComponent, is_made_up
+from .rtd_scorer import Scores, keys_in
 
 if TYPE_CHECKING:
     from .rtd import ElectraRTD
+
+# In the component's settings, so that it is saved with them.
+_CHOSEN = "chosen_objective"
 
 
 class RTDObjective:
@@ -68,15 +73,56 @@ class SupervisedRTD(RTDObjective):
     def begin(self, component: ElectraRTD, examples: Sequence[Example]) -> None:
         """Refuse data without gold spans."""
         key = component.cfg["spans_key"]
-        if not any(key in example.reference.spans for example in examples):
-            found = {name for example in examples for name in example.reference.spans}
-            raise ValueError(
-                Errors.SE350(key=key, found=", ".join(sorted(found)) or "none")
-            )
+        found = keys_in(examples)
+        if key not in found and not is_made_up(examples):
+            raise ValueError(Errors.SE350(key=key, found=", ".join(found) or "none"))
 
     def learn(self, component: ElectraRTD, examples: Sequence[Example]) -> float:
         """As every component over a head learns."""
-        return component.learn_from_gold(examples)
+        return HeadComponent.learn(component, examples)
+
+
+class AutoRTD(RTDObjective):
+    """Learns from gold spans where the data has them, and else from raw text.
+
+    The first data decides, and the log says how; a saved component goes on alike.
+    """
+
+    name: ClassVar[str] = "auto"
+
+    def begin(self, component: ElectraRTD, examples: Sequence[Example]) -> None:
+        """Choose by the data; made-up examples leave it to the first update."""
+        component.cfg.pop(_CHOSEN, None)
+        if not is_made_up(examples):
+            self._choose(component, examples)
+        self._chosen(component).begin(component, examples)
+
+    def learn(self, component: ElectraRTD, examples: Sequence[Example]) -> float:
+        """Learn in the way that was chosen, or is now."""
+        if _CHOSEN not in component.cfg:
+            self._choose(component, examples)
+        return self._chosen(component).learn(component, examples)
+
+    def score(
+        self, component: ElectraRTD, examples: Sequence[Example]
+    ) -> Scores | None:
+        """Score examples without gold spans in the way that was chosen."""
+        return self._chosen(component).score(component, examples)
+
+    def _chosen(self, component: ElectraRTD) -> RTDObjective:
+        return component.objectives[component.cfg.get(_CHOSEN, "pretrain")]
+
+    def _choose(self, component: ElectraRTD, examples: Sequence[Example]) -> None:
+        name, key, found = component.name, component.cfg["spans_key"], keys_in(examples)
+        has_gold = key in found
+        component.cfg[_CHOSEN] = chosen = "supervised" if has_gold else "pretrain"
+        where = f"{'' if has_gold else 'no '}gold spans in doc.spans[{key!r}]"
+        way = "gold spans" if has_gold else "raw text, with a generator"
+        logger.info("%s learns from %s: the data has %s", name, way, where)
+        if found and not has_gold:
+            keys = listed(found)
+            message = Warnings.SW457(name=name, key=key, found=keys, chosen=chosen)
+            warnings.warn(message, stacklevel=2)
 
 
 def with_objective(

@@ -30,6 +30,7 @@ from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align
 from ..tokenization.windows import make_windows
+from .component import is_made_up
 from .rtd_objectives import RTDObjective
 from .rtd_scorer import Scores, detection_scores
 
@@ -108,7 +109,8 @@ class PretrainRTD(RTDObjective):
         """Count the pieces of the data, and start from the first step."""
         component.pretraining = None
         component.cfg["pretraining_steps"] = 0
-        if not component.is_listening:
+        component.model.attrs["piece_counts"] = None
+        if not component.is_listening and not is_made_up(examples):
             texts = [example.predicted.text for example in examples]
             _count(component.model, texts)
 

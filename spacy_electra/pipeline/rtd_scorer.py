@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
@@ -14,6 +18,11 @@ from spacy.util import registry
 from ..metrics import Detection, detection
 
 Scores = dict[str, Any]
+
+
+def keys_in(examples: Iterable[Example]) -> list[str]:
+    """The keys of span groups of the references."""
+    return sorted({key for example in examples for key in example.reference.spans})
 
 
 def gold_labels(example: Example, spans_key: str) -> NDArray[np.bool_]:
@@ -37,21 +46,29 @@ def gold_labels(example: Example, spans_key: str) -> NDArray[np.bool_]:
     return labels
 
 
-def detection_scores(figures: Detection) -> Scores:
-    """The figures under the names that spaCy shows and weighs."""
+def detection_scores(metrics: Detection) -> Scores:
+    """The metrics under the names that spaCy shows and weighs.
+
+    None is what the labels leave undefined: with no positive there is no recall, with
+    positives alone no AUC.
+    """
+    has_any, has_wrong = metrics.base_rate >= 0, metrics.base_rate > 0
     return {
-        "rtd_auc": figures.auc,
-        "rtd_p": figures.precision,
-        "rtd_r": figures.recall,
-        "rtd_f": figures.f1,
-        "rtd_f05": figures.f05,
-        "rtd_base_rate": figures.base_rate,
+        "rtd_auc": None if math.isnan(metrics.auc) else metrics.auc,
+        "rtd_p": metrics.precision if has_any else None,
+        "rtd_r": metrics.recall if has_wrong else None,
+        "rtd_f": metrics.f1 if has_wrong else None,
+        "rtd_f05": metrics.f05 if has_wrong else None,
+        "rtd_base_rate": metrics.base_rate if has_any else None,
     }
 
 
 @registry.scorers("spacy-electra.RTDScorer.v1")
 def make_rtd_scorer() -> Callable[..., Scores]:
-    """Precision, recall, F1, F0.5 and AUC of marked words, counted by token."""
+    """Scores of marked words, by token, and of the spans of marks, as spaCy has them.
+
+    By token: precision, recall, F1, F0.5 and AUC.
+    """
     return score_marks
 
 
@@ -73,19 +90,53 @@ def score_marks(
         kwargs: Not used; scorers of one pipeline share their arguments.
 
     Returns:
-        ``rtd_auc``, ``rtd_p``, ``rtd_r``, ``rtd_f``, ``rtd_f05``, ``rtd_base_rate``;
-        None each, where no reference has such spans.
+        ``rtd_auc``, ``rtd_p``, ``rtd_r``, ``rtd_f``, ``rtd_f05``, ``rtd_base_rate``,
+        and ``spans_{key}_p``, ``_r`` and ``_f`` of whole spans, whatever their labels;
+        None where no reference has such spans, or what a score is a share of.
     """
-    labels, probabilities = [], []
+    labels, probabilities, scored = [], [], []
     for example in examples:
         if spans_key in example.reference.spans:
             labels.append(gold_labels(example, spans_key))
             probabilities.append(score_of(example.predicted))
-    if not labels:
-        return dict.fromkeys(detection_scores(detection(*_NOTHING, threshold)))
-    return detection_scores(
-        detection(np.concatenate(probabilities), np.concatenate(labels), threshold)
+            scored.append(example)
+    found = np.concatenate([np.zeros(0), *probabilities])
+    gold = np.concatenate([np.zeros(0, dtype=bool), *labels])
+    scores = detection_scores(detection(found, gold, threshold))
+    if not (found >= threshold).any():
+        scores["rtd_p"] = None
+    return {**scores, **_span_scores(scored, spans_key)}
+
+
+def _span_scores(examples: Iterable[Example], key: str) -> Scores:
+    """The scores that ``spacy evaluate --spans-key`` and others look for."""
+    scores: Scores = Scorer.score_spans(
+        examples,
+        f"spans_{key}",
+        getter=lambda doc, _: doc.spans.get(key, []),
+        has_annotation=lambda doc: key in doc.spans,
+        labeled=False,
+        allow_overlap=True,
     )
+    return scores
 
 
-_NOTHING = (np.zeros(0), np.zeros(0, dtype=bool))
+def with_key(scores: Scores, component: TrainablePipe, nlp: Language | None) -> Scores:
+    """Scores of a detector, under names that hold its key where there are several.
+
+    Args:
+        scores: Those that begin with "rtd_" are "rtd_KEY_auc" and so on then; the first
+            detector of the pipeline keeps the bare names as well.
+        component: The detector, with ``cfg["spans_key"]``.
+        nlp: Its pipeline, if that is known.
+    """
+    pipes = [] if nlp is None else [pipe for _, pipe in nlp.components]
+    detectors = [pipe for pipe in pipes if type(pipe) is type(component)]
+    if len(detectors) < 2:
+        return scores
+    key = component.cfg["spans_key"]
+    bare = [name for name in scores if name.startswith("rtd_")]
+    named = {name.replace("rtd_", f"rtd_{key}_", 1): scores[name] for name in bare}
+    is_first = detectors[0] is component
+    kept = {n: value for n, value in scores.items() if is_first or n not in bare}
+    return {**kept, **named}

@@ -20,6 +20,7 @@ from ..layers.types import Text, TextPair
 from .attributes import register, stored
 from .component import HeadComponent, check_probability
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from .places import Places, category, joined
 from .textcat_scorer import Scores
 
 PAIR = "text_pair"
@@ -61,7 +62,10 @@ def make_electra_textcat(
     scorer: Callable[..., Scores] | None,
 ) -> ElectraTextcat:
     """Create the component; arguments as in ``ElectraTextcat``."""
-    return ElectraTextcat(nlp.vocab, model, name, threshold=threshold, scorer=scorer)
+    component = ElectraTextcat(
+        nlp.vocab, model, name, threshold=threshold, scorer=scorer
+    )
+    return joined(nlp, component)
 
 
 class ElectraTextcat(HeadComponent):
@@ -101,6 +105,13 @@ class ElectraTextcat(HeadComponent):
         register({PAIR: {"default": None}})
 
     gold_place = "doc.cats"
+
+    @property
+    def places(self) -> Places:
+        """Its labels, once they have names."""
+        config = self.model.shim.config
+        labels = () if config is None or not config.has_named_labels else config.labels
+        return dict.fromkeys(map(category, labels), "")
 
     @property
     def problem(self) -> str:

@@ -45,6 +45,7 @@ def score_cats(
     """
     if problem == "regression":
         return _score_numbers(list(examples), labels)
+    examples = list(examples)
     is_multi = problem == "multi_label_classification"
     scores: Scores = Scorer.score_cats(
         examples,
@@ -53,6 +54,9 @@ def score_cats(
         multi_label=is_multi,
         threshold=threshold if is_multi else 0.0,
     )
+    if not any(example.reference.cats for example in examples):
+        # Without gold there is no score; spaCy's would be 0.
+        return dict.fromkeys(scores)
     return scores
 
 

@@ -17,6 +17,7 @@ from ..layers.head import Head
 from .attributes import NO_LABEL, NO_SCORE, register_on_tokens
 from .component import HeadComponent, store_per_token, store_spans
 from .losses import cross_entropy, over_texts
+from .places import Places, span_group
 from .schemes import OUTSIDE, Scheme
 from .token_classifier_scorer import Gold, Scores, gold_tags, labels_in
 
@@ -95,6 +96,15 @@ class ElectraTokenClassifier(HeadComponent):
         register_on_tokens("score_attribute", score_attribute, default=NO_SCORE)
         if not Span.has_extension(score_attribute):
             Span.set_extension(score_attribute, default=NO_SCORE)
+
+    @property
+    def places(self) -> Places:
+        """Its attributes, and its group of spans if it sets one."""
+        keys = ("label_attribute", "score_attribute")
+        places = {f"token._.{self.cfg[key]}": key for key in keys}
+        if self.cfg["annotates"] == "spans":
+            places[span_group(self.cfg["spans_key"])] = "spans_key"
+        return places
 
     @property
     def gold(self) -> Gold:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from spacy.language import Language
 
 from ..layers.head import Head
+from .places import joined
 from .token_classifier import ElectraTokenClassifier
 from .token_classifier_scorer import Scores
 
@@ -51,7 +52,7 @@ def make_electra_token_classifier(
     scorer: Callable[..., Scores] | None,
 ) -> ElectraTokenClassifier:
     """Create the component; arguments as in ``ElectraTokenClassifier``."""
-    return ElectraTokenClassifier(
+    component = ElectraTokenClassifier(
         nlp.vocab,
         model,
         name,
@@ -63,3 +64,4 @@ def make_electra_token_classifier(
         overwrite=overwrite,
         scorer=scorer,
     )
+    return joined(nlp, component)

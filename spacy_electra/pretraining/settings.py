@@ -36,6 +36,8 @@ SAMPLERS = ("generator", "unigram", "frequency", "word")
 OBJECTIVES = ("rtd", "mlm", "rtd-gdes", "electric", "errors")
 PARALLEL = ("ddp", "fsdp")
 TRACKERS = ("auto", "tensorboard", "wandb")
+# Where configs have the folder of the corpus, and older ones had not.
+_SHARDS = "paths.shards"
 _CONFIG_ERROR = "\n\nConfig validation error\n"
 PRECISIONS = ("auto", "fp32", "bf16")
 # Least and largest values; whatever is not here is at least 0.
@@ -399,6 +401,10 @@ class PretrainingSettings:
         """
         changes = dict(overrides or {})
         try:
+            if _SHARDS in changes:
+                plain = Config().from_disk(Path(path), interpolate=False)
+                if "paths" not in plain:
+                    changes["data.shards"] = changes.pop(_SHARDS)
             config = Config().from_disk(Path(path), overrides=changes)
         except (ConfigValidationError, configparser.Error, UnicodeDecodeError) as error:
             said = " ".join(str(error).removeprefix(_CONFIG_ERROR).split())

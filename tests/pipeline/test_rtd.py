@@ -179,7 +179,8 @@ def test_names_are_configurable(nlp):
 
 def test_two_components_side_by_side(nlp):
     nlp.add_pipe("electra_rtd", name="low", config={"threshold": 0.0})
-    config = {"threshold": 1.0, "spans_key": "high", "flag_attribute": "is_surely"}
+    names = {"score_attribute": "high_score", "flag_attribute": "is_surely"}
+    config = {"threshold": 1.0, "spans_key": "high", **names}
     nlp.add_pipe("electra_rtd", name="high", config=config)
     doc = nlp("A chef cooked.")
     assert (len(doc.spans["rtd"]), len(doc.spans["high"])) == (4, 0)

@@ -107,7 +107,7 @@ def test_gradients_are_those_of_an_encoder_of_its_own():
 
 
 def test_pretraining_needs_an_encoder_of_its_own():
-    nlp = shared()
+    nlp = shared({"objective": "pretrain"})
     data = list(gold(nlp))
     nlp.initialize(lambda: data)
     # Scored by its gold spans, or not at all.

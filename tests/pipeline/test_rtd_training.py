@@ -1,5 +1,7 @@
 """Both ways in which `electra_rtd` learns."""
 
+import logging
+
 import numpy as np
 import pytest
 import spacy
@@ -226,6 +228,66 @@ def test_empty_docs_train(objective):
     losses = nlp.update(examples, sgd=optimizer)
     assert losses["electra_rtd"] == 0.0
     nlp.evaluate(examples)
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+    """What spaCy's log is told."""
+    monkeypatch.setattr(logging.getLogger("spacy"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="spacy")
+    return caplog
+
+
+def with_objective_by_the_data(examples):
+    """A detector as `add_pipe` makes it, after an update with its data."""
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe("electra_rtd")
+    nlp.initialize(lambda: examples)
+    nlp.update(examples)
+    return component
+
+
+def test_gold_spans_in_the_data_are_learned_from(said):
+    component = with_objective_by_the_data(list(examples_with_gold(spacy.blank("en"))))
+    assert component.cfg["chosen_objective"] == "supervised"
+    assert component.pretraining is None
+    assert "learns from gold spans: the data has gold spans in doc.spans['rtd']" in (
+        said.text
+    )
+
+
+def test_raw_text_is_pretrained_on(said):
+    examples = list(examples_with_gold(spacy.blank("en")))
+    for example in examples:
+        del example.reference.spans["rtd"]
+    component = with_objective_by_the_data(examples)
+    assert component.cfg["chosen_objective"] == "pretrain"
+    assert component.pretraining is not None
+    assert "has no gold spans in doc.spans['rtd']" in said.text
+
+
+def test_gold_spans_under_another_key_are_pointed_out():
+    examples = list(examples_with_gold(spacy.blank("en")))
+    for example in examples:
+        example.reference.spans["errors"] = example.reference.spans.pop("rtd")
+    with pytest.warns(UserWarning, match=r"SW457.*'rtd'.*errors"):
+        with_objective_by_the_data(examples)
+
+
+def test_what_was_chosen_is_saved_and_the_first_update_may_choose(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra_rtd")
+    # Without examples there is nothing to choose by, nor to count pieces of.
+    nlp.initialize()
+    component = nlp.get_pipe("electra_rtd")
+    assert "chosen_objective" not in component.cfg
+    assert component.model.attrs["piece_counts"] is None
+    nlp.update(list(examples_with_gold(nlp)))
+    assert component.cfg["chosen_objective"] == "supervised"
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path).get_pipe("electra_rtd")
+    assert again.cfg["objective"] == "auto"
+    assert again.cfg["chosen_objective"] == "supervised"
 
 
 def test_objective_as_an_object_does_what_its_name_does(tmp_path):

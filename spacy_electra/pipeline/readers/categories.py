@@ -13,6 +13,7 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ..attributes import register
+from .emptiness import never_silently_empty
 from .files import Place, check_counts, files_at, member, parse_json, read_lines
 
 PAIR = "text_pair"
@@ -50,7 +51,7 @@ def CatsCorpus(path: Path, limit: int = 0) -> Callable[[Language], Iterator[Exam
             reference.cats = cats
             yield Example(predicted, reference)
 
-    return read
+    return never_silently_empty(path, read)
 
 
 def _rows(file: Path) -> Iterator[tuple[str, str | None, dict[str, float]]]:

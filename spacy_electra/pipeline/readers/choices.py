@@ -13,6 +13,7 @@ from spacy.util import registry
 
 from ...errors import Errors
 from ..choices import register_choices
+from .emptiness import never_silently_empty
 from .files import Place, check_counts, files_at, items, member, parse_json, read_lines
 
 _LETTERS = ("A", "B", "C", "D")
@@ -95,7 +96,7 @@ def _corpus(
             reference._.choice = question.choice
             yield Example(predicted, reference)
 
-    return read
+    return never_silently_empty(path, read)
 
 
 def _questions_of_mctest(file: Path) -> Iterator[_Question]:

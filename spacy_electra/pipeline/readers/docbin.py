@@ -12,6 +12,7 @@ from spacy.util import registry
 from ..attributes import copy_stored
 from ..choices import register_choices
 from ..questions import register_questions
+from .emptiness import never_silently_empty
 
 # What a component is given beside the text; what it is to find stays where it is.
 INPUTS = ("questions", "question", "choices", "text_pair")
@@ -45,4 +46,4 @@ def DocCorpus(
                 copy_stored(example.reference, example.predicted, name)
             yield example
 
-    return read
+    return never_silently_empty(path, read)

@@ -15,6 +15,7 @@ from spacy.util import registry
 
 from ...errors import Errors, Warnings
 from ..questions import Characters, register_questions, set_gold_answers
+from .emptiness import never_silently_empty
 from .files import (
     Place,
     check_counts,
@@ -95,7 +96,7 @@ def SQuADCorpus(
                 )
                 warnings.warn(message, stacklevel=2)
 
-    return read
+    return never_silently_empty(path, read)
 
 
 def _contexts(

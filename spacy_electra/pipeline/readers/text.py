@@ -12,6 +12,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 from ...pretraining.corpus.documents import read_documents
+from .emptiness import never_silently_empty
 from .files import check_counts
 
 
@@ -45,7 +46,7 @@ def TextCorpus(
                 doc = nlp.make_doc(part)
                 yield Example(doc, doc.copy())
 
-    return read
+    return never_silently_empty(path, read)
 
 
 def cut_at_white_space(text: str, max_length: int) -> Iterator[str]:

@@ -18,6 +18,10 @@ from .documents import Skipped, corpus_files, read_files
 from .formats import fail
 from .shards import META, Shards, write_shards
 
+# Bytes of held-out text that fill an evaluation of 256 sequences of 128 pieces, and
+# characters below which its metrics are too rough to choose by.
+ENOUGH_HELD_OUT, FEW_HELD_OUT = 200_000, 20_000
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -96,9 +100,26 @@ def prepare_corpus(
         if error.errno not in DISK_FULL:
             raise
         raise OSError(error.errno, Errors.SE430(path=output)) from error
+    characters = sum(map(len, shards.held_out))
     if not shards.held_out:
         warnings.warn(Warnings.SW400(path=corpus, every=held_out_every), stacklevel=2)
+    elif characters < FEW_HELD_OUT:
+        message = Warnings.SW459(
+            characters=characters, documents=len(shards.held_out), every=held_out_every
+        )
+        warnings.warn(message, stacklevel=2)
     return Prepared(shards, fresh=True)
+
+
+def usual_held_out_every(size: int) -> int:
+    """Of how many documents one is held out, where nobody says.
+
+    So many that what is held out is enough to measure on, and a tenth at most.
+
+    Args:
+        size: Bytes of the corpus.
+    """
+    return min(1000, max(10, size // ENOUGH_HELD_OUT))
 
 
 def corpus_fingerprint(
