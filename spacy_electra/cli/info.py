@@ -15,6 +15,7 @@ from ..exchange.facts import (
     Facts,
     card_facts,
     checkpoint_facts,
+    language_of,
     network_facts,
     tokenizer_facts,
 )
@@ -63,7 +64,19 @@ def _of_source(source: str) -> Facts:
         "folder": str(own),
         "networks": networks,
         "tokenizer": tokenizer,
-        **card_facts(own),
+        **_told(card_facts(own), tokenizer),
+    }
+
+
+def _told(card: Facts, tokenizer: Facts) -> Facts:
+    """What a card says, or the scripts of the pieces where it says no language."""
+    language = language_of(tokenizer.get("scripts") or {})
+    if card["languages"] or language is None:
+        return card
+    return {
+        **card,
+        "languages": [language],
+        "languages_from": "by the script of its pieces",
     }
 
 

@@ -25,6 +25,26 @@ Facts = dict[str, Any]
 LENGTH = 128
 # A script of fewer of the pieces is not named.
 _LEAST_SHARE = 0.01
+# Scripts that one language alone is commonly written in.
+_LANGUAGES = {
+    "Hangul": "ko",
+    "Thai": "th",
+    "Greek": "el",
+    "Georgian": "ka",
+    "Armenian": "hy",
+    "Khmer": "km",
+    "Lao": "lo",
+    "Tamil": "ta",
+    "Telugu": "te",
+    "Kannada": "kn",
+    "Malayalam": "ml",
+    "Gujarati": "gu",
+    "Sinhala": "si",
+}
+_KANA = ("Hiragana", "Katakana")
+# A vocabulary is of one language where so much of it is in its script; Chinese ones
+# have a little kana, Japanese ones much.
+_MOST, _MUCH_KANA = 0.5, 0.05
 _CARD = "README.md"
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 _LICENCES = ("LICENSE*", "LICENCE*")
@@ -191,6 +211,21 @@ def scripts_of(pieces: Iterable[str]) -> dict[str, float]:
         for name, count in counts.most_common()
         if count >= _LEAST_SHARE * total
     }
+
+
+def language_of(scripts: Mapping[str, float]) -> str | None:
+    """The language of a vocabulary, where the scripts of its pieces tell it.
+
+    Args:
+        scripts: As ``scripts_of`` gives them.
+    """
+    kana = sum(scripts.get(name, 0.0) for name in _KANA)
+    if kana + scripts.get("CJK", 0.0) >= _MOST:
+        return "ja" if kana >= _MUCH_KANA else "zh"
+    for script, language in _LANGUAGES.items():
+        if scripts.get(script, 0.0) >= _MOST:
+            return language
+    return None
 
 
 def card_facts(folder: Path) -> Facts:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from known_checkpoints import config_of, known, rebuild
 from typer.testing import CliRunner
 
 from spacy_electra.checkpoints.formats import FORMATS
@@ -16,6 +17,7 @@ from spacy_electra.exchange.facts import (
     card_facts,
     checkpoint_facts,
     flop_per_piece,
+    language_of,
     network_facts,
     scripts_of,
 )
@@ -167,6 +169,47 @@ def test_scripts_of_pieces():
         "Hangul": 0.2,
         "CJK": 0.2,
     }
+
+
+@pytest.mark.parametrize(
+    ("scripts", "language"),
+    [
+        ({"Hangul": 0.97, "Latin": 0.03}, "ko"),
+        ({"CJK": 0.6, "Katakana": 0.2, "Hiragana": 0.1, "Latin": 0.1}, "ja"),
+        ({"CJK": 0.9, "Latin": 0.08, "Katakana": 0.02}, "zh"),
+        ({"Thai": 1.0}, "th"),
+        # Several languages are written so.
+        ({"Latin": 1.0}, None),
+        ({"Arabic": 0.9, "Latin": 0.1}, None),
+        # A vocabulary of a hundred languages.
+        ({"Latin": 0.5, "Cyrillic": 0.1, "CJK": 0.1, "Hangul": 0.03}, None),
+        ({}, None),
+    ],
+)
+def test_scripts_tell_the_language_where_only_one_has_them(scripts, language):
+    assert language_of(scripts) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "languages"),
+    [("KoELECTRA v3", ["ko"]), ("Chinese-ELECTRA", ["zh"]), ("Google", None)],
+)
+def test_the_language_is_told_without_a_card_and_by_the_card_first(
+    name, languages, tmp_path
+):
+    row = known()[name]
+    ElectraForPreTraining(ElectraConfig.from_dict(config_of(row))).save_pretrained(
+        tmp_path
+    )
+    rebuild(row, tmp_path)
+    facts = facts_of(tmp_path)
+    assert facts["languages"] == languages
+    assert facts["languages_from"] == (languages and "by the script of its pieces")
+    (tmp_path / "README.md").write_text("---\nlanguage: [ko, en]\n---\n")
+    facts = facts_of(tmp_path)
+    assert facts["languages"] == ["ko", "en"]
+    assert facts["languages_from"] == "README.md"
+    assert "ko, en (README.md)" in told(tmp_path)
 
 
 CARDS = {
