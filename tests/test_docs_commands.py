@@ -114,6 +114,8 @@ def folder(tmp_path):
     docs = [nlp(TEXT) for _ in range(4)]
     for doc in docs:
         doc.spans["rtd"] = [Span(doc, 2, 3, "REPLACED")]
+        for token in doc:
+            token.tag_ = token.text[0]
     for name in ("train", "dev"):
         DocBin(docs=docs).to_disk(folder / f"{name}.spacy")
     nlp.add_pipe("electra_rtd", config={"objective": "supervised"})

@@ -13,6 +13,8 @@ from ..pipeline.rtd import ElectraRTD
 from .sources import pipeline_folder
 
 _CONFIG, _FACTORY = "config.cfg", "electra_rtd"
+# spaCy's rules cut words at blanks and signs; its default for Korean needs MeCab.
+_RULES = {"nlp": {"tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}}}
 
 
 def open_detector(
@@ -31,7 +33,7 @@ def open_detector(
     """
     folder = pipeline_folder(source)
     if folder is None:
-        nlp = spacy.blank(lang)
+        nlp = blank(lang)
         encoder = {"encoder": {"source": source}}
         nlp.add_pipe(_FACTORY, config={**config, "model": encoder})
         return nlp, cast(ElectraRTD, nlp.get_pipe(_FACTORY))
@@ -42,6 +44,28 @@ def open_detector(
     for other in after:
         nlp.disable_pipe(other)
     return nlp, cast(ElectraRTD, nlp.get_pipe(name))
+
+
+def blank(lang: str) -> Language:
+    """An empty pipeline; Korean is cut by rules where MeCab does not run.
+
+    Raises:
+        ValueError: If spaCy has no such language, or lacks what it needs for it.
+    """
+    if lang == "ko" and not _runs_mecab():
+        return spacy.blank(lang, config=_RULES)
+    try:
+        return spacy.blank(lang)
+    except ImportError as error:
+        raise ValueError(Errors.SE149(lang=lang, error=error)) from error
+
+
+def _runs_mecab() -> bool:
+    try:
+        spacy.blank("ko").make_doc("\uae00")
+    except Exception:  # natto-py raises its own where the library or a dictionary lacks
+        return False
+    return True
 
 
 def folder_in_pipeline(pipeline: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import pytest
 import spacy
@@ -212,6 +213,27 @@ def test_a_saved_pipeline_and_a_rate_of_false_marks(tmp_path):
     status, page = show(TEXT, *saved, "--false-marks", 5)
     threshold = spacy.load(tmp_path / "saved").get_pipe("electra_rtd").threshold_for(5)
     assert status == 0 and f"(from {threshold:.2f})" in page
+
+
+def test_korean_needs_no_mecab(monkeypatch, tmp_path):
+    """spaCy's default tokenizer of Korean does."""
+    monkeypatch.setitem(sys.modules, "natto", None)
+    file = tmp_path / "page.html"
+    code, output = show("나는 학교에 간다.", "--lang", "ko", "--output", file)
+    assert code == 0, output
+    page = file.read_text(encoding="utf8")
+    assert all(word in page for word in ("나는", "학교에", "간다"))
+
+
+@pytest.mark.parametrize(("lang", "named"), [("ja", "sudachipy"), ("qq", "qq")])
+def test_a_language_that_spacy_can_not_open_is_one_coded_error(
+    monkeypatch, lang, named
+):
+    monkeypatch.setitem(sys.modules, "sudachipy", None)
+    code, output = show("東京", "--lang", lang)
+    assert code == 1
+    assert output.count("[SE149]") == 1
+    assert named in output
 
 
 def test_bad_input_is_one_coded_error(tmp_path):
