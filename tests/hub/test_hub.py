@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from hub_server import SIGNATURE, git_sha1
 from huggingface_hub import constants, hf_hub_download, scan_cache_dir
@@ -213,6 +214,24 @@ def test_a_connection_that_is_cut_goes_on_where_it_ended(hub, tiny_files, monkey
     numbers = [int(begin.removeprefix("bytes=").rstrip("-")) for begin in begins[1:]]
     assert numbers == sorted(set(numbers))
     assert numbers[0] > 0
+
+
+@pytest.mark.skipif(
+    not huggingface_hub.__version__.startswith("0."),
+    reason="from 1.0 on a partial file ends with the process",
+)
+def test_another_day_goes_on_where_this_one_ended(hub, tiny_files, monkeypatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 64 * 1024)
+    monkeypatch.setattr("spacy_electra.hub._TRIES", 1)
+    hub.add(NAME, tiny_files)
+    weights = hashlib.sha256(tiny_files[WEIGHTS]).hexdigest()
+    hub.fail(f"GET /{weights}", cut=200_000)
+    with pytest.raises(FileNotFoundError, match=rf"SE044.*{WEIGHTS}"):
+        resolve_source(NAME)
+    hub.log.clear()
+    assert (resolve_source(NAME) / WEIGHTS).read_bytes() == tiny_files[WEIGHTS]
+    (asked,) = [a for a in hub.log if a.file == weights]
+    assert asked.headers["range"] == f"bytes={3 * 64 * 1024}-"
 
 
 def test_a_cut_file_of_the_hub_itself_is_fetched_whole(hub, tiny_files):
