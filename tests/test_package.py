@@ -85,6 +85,7 @@ GROUND = {
     "files",
     "hub",
     "hub_cache",
+    "hub_download",
     "hub_files",
     "hub_problems",
     "metrics",

@@ -94,6 +94,7 @@ class Hub:
     Attributes:
         repositories: By name.
         renamed: Old names and new ones.
+        large: Endings of the names of files that lie in the storage.
         is_indirect: Whether small files come by a redirect on the same host, too.
         log: All requests, oldest first.
         faults: What will go wrong.
@@ -103,6 +104,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.renamed: dict[str, str] = {}
         self.is_indirect = False
+        self.large = LARGE
         self.log: list[Asked] = []
         self.faults: list[Fault] = []
         self.stopped = threading.Event()
@@ -142,7 +144,7 @@ class Hub:
         found = [a for a in self.log if not method or a.method == method]
         return [f"{a.method} {a.file}" for a in found]
 
-    def large(self, checksum: str) -> bytes:
+    def stored(self, checksum: str) -> bytes:
         every = (f for r in self.repositories.values() for f in r.commits.values())
         contents = {hashlib.sha256(c).hexdigest(): c for f in every for c in f.values()}
         return contents[checksum]
@@ -285,7 +287,7 @@ class _HubHandler(_Handler):
         for path, content in repository.commits[commit].items():
             entry = {"rfilename": path, "size": len(content)}
             entry["blobId"] = git_sha1(content)
-            if path.endswith(LARGE):
+            if path.endswith(self.hub.large):
                 checksum = hashlib.sha256(content).hexdigest()
                 lfs = {"sha256": checksum, "size": len(content), "pointerSize": 130}
                 entry["lfs"] = lfs
@@ -313,7 +315,7 @@ class _HubHandler(_Handler):
         content = repository.commits[commit].get(path)
         if content is None:
             self.answer(404, {**headers, "X-Error-Code": "EntryNotFound"})
-        elif path.endswith(LARGE):
+        elif path.endswith(self.hub.large):
             checksum = hashlib.sha256(content).hexdigest()
             headers["X-Linked-Etag"] = f'"{checksum}"'
             headers["X-Linked-Size"] = len(content)
@@ -334,7 +336,10 @@ class _StorageHandler(_Handler):
         if "authorization" in asked.headers or SIGNATURE not in self.path:
             self.refuse(400, message="a token, or no signature")
             return
+        if asked.method == "HEAD":
+            self.refuse(403, message="signed for GET")
+            return
         # The real one names the file; else its address, signature and all, would be
         # what a progress bar shows.
         named = {"Content-Disposition": 'inline; filename="weights";'}
-        self.send_file(self.hub.large(asked.file), named, fault)
+        self.send_file(self.hub.stored(asked.file), named, fault)

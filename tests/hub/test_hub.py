@@ -10,7 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from hub_server import SIGNATURE, git_sha1
+from hub_server import LARGE, SIGNATURE, git_sha1
 from huggingface_hub import constants, hf_hub_download, scan_cache_dir
 
 from spacy_electra import ElectraConfig, ElectraForPreTraining, ElectraTokenizer
@@ -222,7 +222,7 @@ def test_a_connection_that_is_cut_goes_on_where_it_ended(hub, tiny_files, monkey
 )
 def test_another_day_goes_on_where_this_one_ended(hub, tiny_files, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 64 * 1024)
-    monkeypatch.setattr("spacy_electra.hub._TRIES", 1)
+    monkeypatch.setattr("spacy_electra.hub_download._TRIES", 1)
     hub.add(NAME, tiny_files)
     weights = hashlib.sha256(tiny_files[WEIGHTS]).hexdigest()
     hub.fail(f"GET /{weights}", cut=200_000)
@@ -318,6 +318,15 @@ def test_small_files_may_come_by_a_redirect(hub, tiny_files):
     assert set(hub.asked()) == {"HEAD config.json"}
 
 
+def test_any_file_may_lie_in_the_storage(hub, tiny_files):
+    hub.large = (*LARGE, ".json", ".txt")
+    hub.add(NAME, tiny_files)
+    folder = resolve_source(NAME)
+    assert files_in(folder) == set(tiny_files)
+    # It answers no HEAD: its addresses are signed for one method.
+    assert resolve_source(NAME) == folder
+
+
 def test_many_may_fetch_at_once(hub, tiny_files):
     hub.add(NAME, tiny_files)
     with ThreadPoolExecutor(4) as pool:
@@ -330,7 +339,7 @@ def test_many_may_fetch_at_once(hub, tiny_files):
 def test_content_is_compared_once(hub, tiny_files, monkeypatch):
     hub.add(NAME, tiny_files)
     resolve_source(NAME)
-    monkeypatch.setattr("spacy_electra.hub.checksum", None)
+    monkeypatch.setattr("spacy_electra.hub_download.checksum", None)
     resolve_source(NAME)
 
 
@@ -342,7 +351,7 @@ def test_files_of_another_program_are_compared_and_used(hub, tiny_files):
     folder = resolve_source(NAME)
     assert folder.name == commit
     assert f"GET {WEIGHTS}" not in hub.asked()
-    assert hub.asked("GET")[0] == "GET tiny"
+    assert hub.asked("GET")[0] == "GET main"
 
 
 def test_a_cache_of_another_program_is_enough_offline(hub, tiny_files, offline):

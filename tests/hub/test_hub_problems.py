@@ -172,6 +172,17 @@ def test_a_server_that_always_fails(pattern, hub, tiny_files):
     assert SIGNATURE not in message
 
 
+def test_a_new_commit_that_does_not_come_leaves_the_old_one(hub, tiny_files):
+    hub.add(NAME, tiny_files)
+    folder = resolve_source(NAME)
+    hub.add(NAME, {**tiny_files, "vocab.txt": tiny_files["vocab.txt"] + b"new\n"})
+    hub.fail("GET .*vocab", cut=10, times=1000)
+    with pytest.warns(UserWarning, match="SW021"):
+        assert resolve_source(NAME) == folder
+    hub.faults.clear()
+    assert resolve_source(NAME) != folder
+
+
 def test_a_server_that_forbids(hub, tiny_files):
     hub.add(NAME, tiny_files)
     hub.fail("GET /api", status=403, message="Access to this resource is disabled.")
@@ -215,11 +226,13 @@ def test_a_host_without_address(hub, monkeypatch):
 
 @pytest.mark.parametrize("pattern", ["GET /api", "GET .*vocab", "GET /[0-9a-f]{64}"])
 def test_a_server_that_does_not_answer(pattern, hub, tiny_files, monkeypatch):
-    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
-        monkeypatch.setattr(constants, name, 0.05)
+    of_files = "api" not in pattern
+    name = "HF_HUB_DOWNLOAD_TIMEOUT" if of_files else "HF_HUB_ETAG_TIMEOUT"
+    monkeypatch.setattr(constants, name, 0.2)
+    monkeypatch.setattr("spacy_electra.hub_download._TRIES", 1)
     hub.add(NAME, tiny_files)
     hub.fail(pattern, stalls=True, times=1000)
-    message = error_of(code="SE028" if "api" in pattern else "SE044")
+    message = error_of(code="SE044" if of_files else "SE028")
     assert "timed out" in message
 
 
