@@ -1074,3 +1074,27 @@ class Errors(_Message):
         "another folder."
     )
     SE655 = "{file} is damaged ({error}). Give another folder."
+    SE656 = (
+        "Another process of this training has ended, so this one can't go on. Its "
+        "message, or torchrun's report, says why."
+    )
+    SE657 = (
+        "Attention weights stay where they are computed, so several processes can't "
+        "train together with output_attentions. Remove it from transformer_config, or "
+        "train with one process."
+    )
+    SE658 = (
+        "Process {rank} made another pipeline of the config than process 0: {part} "
+        "differs. All of them need the same packages and files; if labels come from a "
+        "Python set, sort them, or set the environment variable PYTHONHASHSEED."
+    )
+    SE659 = (
+        "The processes read other texts in step {step}. A corpus or batcher must give "
+        "all of them the same, in one order: take random numbers from Python's "
+        "`random` alone, and sort what comes from a set."
+    )
+    SE660 = (
+        "{processes} processes need GPUs {first} to {last}, but this machine has "
+        "{count}. Start fewer (torchrun --nproc-per-node), or take --gpu-id -1 for "
+        "the CPU."
+    )

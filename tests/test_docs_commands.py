@@ -31,7 +31,7 @@ ELSEWHERE = {
     "export ": "sets the environment",
     "xz ": "needs the corpus",
     ".venv/bin/python -m pytest": "it is this test suite",
-    "torchrun ": "tests/pretraining/run/test_distributed.py",
+    "torchrun ": "tests/pretraining/run/test_distributed.py, tests/cli/test_train.py",
     "python project/scripts/": "tests/test_project.py",
     "python -m spacy project run": "`make project`",
     "python -m spacy electra convert": "tests/cli/test_convert.py",

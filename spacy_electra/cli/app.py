@@ -19,6 +19,7 @@ from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
 from .show import show
+from .train import train
 from .vocab import vocab
 
 app = typer.Typer(
@@ -41,5 +42,6 @@ app.command("info")(plain_errors(info))
 # A config's settings are options too, and typer does not know them.
 _WITH_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("pretrain", context_settings=_WITH_SETTINGS)(plain_errors(pretrain))
+app.command("train", context_settings=_WITH_SETTINGS)(plain_errors(train))
 app.command("init-config", context_settings=_WITH_SETTINGS)(plain_errors(init_config))
 spacy_app.add_typer(app)

@@ -20,6 +20,7 @@ from ..models.precision import resolve_precision
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
+from .division import Division, current_division, own_random_numbers
 from .encoder_shim import EncoderShim, Tuning
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
@@ -267,6 +268,8 @@ def encode(
 ) -> tuple[Tensor, Callable[[Tensor], None]]:
     """Run a network on windows, as many at a time as ``max_tokens`` lets.
 
+    Processes that train together run a share each.
+
     Args:
         shim: Holds the network.
         windows: T rows in all.
@@ -280,10 +283,52 @@ def encode(
     """
     if not is_train and shim.rows_per_pass is not None:
         max_tokens = min(max_tokens, shim.rows_per_pass)
+    whole = _as_batch(windows)
+    division = current_division()
+    if division is not None and len(whole.input_ids):
+        return _encode_share(division, shim, whole, max_tokens, is_train, states_of)
+    return _encode_all(shim, whole, max_tokens, is_train, states_of)
+
+
+def _encode_share(
+    division: Division,
+    shim: EncoderShim,
+    whole: PackedBatch,
+    max_tokens: int,
+    is_train: bool,
+    states_of: Callable[[Any, PackedBatch], Tensor],
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """As ``encode``, where each of several processes runs some of the windows."""
+    own, rows = division.share(whole)
+    is_idle = not len(rows)
+    if is_idle:
+        # Any window tells the form of the states.
+        own, _ = division.share(whole, rank=0)
+    with own_random_numbers(shim.device):
+        states, backprop = _encode_all(shim, own, max_tokens, is_train, states_of)
+    if is_idle:
+        states = states.narrow(-2, 0, 0)
+    hidden = division.gather(states, whole)
+    rows = rows.to(hidden.device)
+
+    def backprop_share(gradient: Tensor) -> None:
+        if not is_idle:
+            backprop(gradient.index_select(-2, rows))
+
+    return hidden, backprop_share
+
+
+def _encode_all(
+    shim: EncoderShim,
+    whole: PackedBatch,
+    max_tokens: int,
+    is_train: bool,
+    states_of: Callable[[Any, PackedBatch], Tensor],
+) -> tuple[Tensor, Callable[[Tensor], None]]:
     outputs: list[Tensor] = []
     backprops = []
     device, run = shim.device, shim.ready(is_train)
-    for batch in packed_batches(windows, max_tokens):
+    for batch in _runs(whole, max_tokens):
         output, backprop = run(partial(_compute, states_of, batch.to(device)))
         outputs.append(output)
         backprops.append(backprop)
@@ -310,16 +355,33 @@ def _compute(
 
 def packed_batches(windows: Windows, max_tokens: int) -> list[PackedBatch]:
     """Batches of at most ``max_tokens`` pieces, in the order of the windows' rows."""
-    ids = torch.from_numpy(windows.input_ids)
-    positions = torch.from_numpy(windows.position_ids)
-    types = torch.from_numpy(windows.token_type_ids)
+    return _runs(_as_batch(windows), max_tokens)
+
+
+def _as_batch(windows: Windows) -> PackedBatch:
+    return PackedBatch(
+        torch.from_numpy(windows.input_ids),
+        torch.from_numpy(windows.token_type_ids),
+        torch.from_numpy(windows.position_ids),
+        windows.lengths.tolist(),
+    )
+
+
+def _runs(whole: PackedBatch, max_tokens: int) -> list[PackedBatch]:
     batches = []
     start = 0
-    # The windows are sorted already, so each group is a run of them.
-    lengths = windows.lengths.tolist()
+    lengths = whole.lengths
+    # They are sorted already, so each group is a run of them.
     for group in split_by_tokens(lengths, max_tokens):
         sizes = [lengths[index] for index in group]
         rows = slice(start, start + sum(sizes))
-        batches.append(PackedBatch(ids[rows], types[rows], positions[rows], sizes))
+        batches.append(
+            PackedBatch(
+                whole.input_ids[rows],
+                whole.token_type_ids[rows],
+                whole.position_ids[rows],
+                sizes,
+            )
+        )
         start = rows.stop
     return batches

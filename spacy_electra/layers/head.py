@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, cast
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import Errors, Warnings, listed
 from ..models import ElectraConfig
 from ..models.heads import HeadModel
+from .division import repeats_others
 from .encoding import AnyEncoder
 from .network_shim import NetworkShim
 from .types import OwnClass, Text
@@ -336,7 +337,10 @@ def _forward(
     # Before the encoder, so that both come from one reading of the source.
     shim = model.load()
     encoder, units = model.encoder, model.kind.units
-    learns = encoder.is_updated
+    if repeats_others():
+        unchanging = list(shim.network.parameters())
+    else:
+        unchanging = [] if encoder.is_updated else model.shared_weights()
     encoded, backprop_encoder = encoder(texts, is_train)
     states, cls_states = (
         xp2torch(rows, requires_grad=is_train, device=shim.device)
@@ -363,7 +367,7 @@ def _forward(
             gradient = torch.cat([outputs.new_zeros((0, *outputs.shape[1:])), *parts])
         else:
             gradient = xp2torch(gradients, device=outputs.device)
-        with nullcontext() if learns else unchanged(model.shared_weights()):
+        with unchanged(unchanging):
             backprop_head(gradient)
         own, of_cls = (
             None if rows.grad is None else cast(Floats2d, torch2xp(rows.grad))

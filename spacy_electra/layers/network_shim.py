@@ -20,6 +20,7 @@ from ..errors import Errors, listed
 from ..models import ElectraConfig
 from ..models.precision import resolve_precision
 from ..models.pretrained import PretrainedModel
+from .division import add_up_gradients
 from .forking import make_forks_safe
 
 Backprop = Callable[[Tensor], None]
@@ -159,6 +160,7 @@ class NetworkShim(PyTorchShim):
         The gradients are dropped, not zeroed: a weight that two networks share must
         change once, with the first of them.
         """
+        add_up_gradients(self.own_weights().values())
         for name, weight in self.own_weights().items():
             if weight.grad is None:
                 continue

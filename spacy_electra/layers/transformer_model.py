@@ -16,13 +16,14 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 from torch import Tensor
 
-from ..errors import Warnings
+from ..errors import Errors, Warnings
 from ..models import ElectraConfig, ElectraModel, PackedBatch
 from ..models.pretrained import LoadReport
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align, align_spans
 from ..tokenization.windows import SPECIALS, make_windows
 from .adapter import FullTransformerBatch, split_trf_batch, trfs2arrays
+from .division import current_division
 from .encoder import Encoder, open_source
 from .encoder_shim import EncoderShim
 from .encoding import (
@@ -373,6 +374,8 @@ def _forward(
     states_of: Callable[[Any, PackedBatch], Tensor] = last_hidden
     attentions: list[list[Tensor]] | None = None
     if wants.get("output_attentions"):
+        if current_division() is not None:
+            raise ValueError(Errors.SE657())
         attentions = [[] for _ in range(shim.network.config.num_hidden_layers)]
         states_of = partial(all_hidden_and_attentions, attentions=attentions)
     elif wants.get("output_hidden_states"):

@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from torch import Tensor, nn
 
 from ..errors import Errors
+from ..layers.division import add_up, current_division, own_random_numbers
 from ..layers.encoding import last_hidden, packed_batches
 from ..layers.head import Head, unchanged
 from ..layers.language_model import (
@@ -146,6 +147,7 @@ def learn(model: Head, targets: Sequence[Targets]) -> float:
     """Add the gradients of the cross-entropy to the weights' own.
 
     With a listener the upstream's network runs, and learns where it is being updated.
+    Processes that train together take a share of each batch.
 
     Args:
         model: A language model.
@@ -154,13 +156,31 @@ def learn(model: Head, targets: Sequence[Targets]) -> float:
     Returns:
         The mean over all targets, in nats; 0 where there are none.
     """
+    total = sum(len(part.rows) for part in targets)
+    with own_random_numbers(model.encoder.load().device):
+        return add_up(_learn(model, [_share(part) for part in targets], total))
+
+
+def _share(targets: Targets) -> Targets:
+    """What one of several processes learns from."""
+    division = current_division()
+    if division is None:
+        return targets
+    batch, own = division.share(targets.batch)
+    places = torch.full((len(targets.batch.input_ids),), -1)
+    places[own] = torch.arange(len(own))
+    rows = places[targets.rows]
+    is_own = rows >= 0
+    return Targets(batch, rows[is_own], targets.pieces[is_own])
+
+
+def _learn(model: Head, targets: Sequence[Targets], total: int) -> float:
     head, encoder = load_language_model(model)
     learns, shared = model.encoder.is_updated, model.shared_weights()
     # Without a text of its own it only tells the upstream when all gradients are there.
     nothing, backprop_nothing = model.encoder([], is_train=True)
     run_encoder = encoder.ready(is_train=learns)
     run_head = head.ready(is_train=True, precision=encoder.precision)
-    total = sum(len(part.rows) for part in targets)
     loss = 0.0
     for batch, rows, pieces in targets:
         if not len(rows):

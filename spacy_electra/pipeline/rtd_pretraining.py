@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +16,7 @@ from spacy.util import registry
 from torch import Tensor
 
 from ..errors import Errors
+from ..layers.division import add_up, current_division, own_random_numbers
 from ..layers.encoding import packed_batches
 from ..layers.head import Head
 from ..layers.heads import generator_shim
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # Below the source of a discriminator.
 GENERATOR_FOLDER = "generator"
+# Where the number of a process goes in a seed, above those of the seed and the step.
+_RANK_BITS = 52
 
 
 @registry.misc("spacy-electra.PretrainRTD.v1")
@@ -242,6 +245,9 @@ class RTDPretraining:
     def update(self, docs: Sequence[Doc], step: int) -> float:
         """Add the gradients of a batch to the weights' own.
 
+        Processes that train together take a share each, and mask it by random numbers
+        of their own.
+
         Args:
             docs: Only their text is used.
             step: Updates before this one.
@@ -250,10 +256,24 @@ class RTDPretraining:
             The loss, weighted as in the objective; 0 where there is no piece to mask.
         """
         self.objective.train()
-        random = torch.Generator().manual_seed((self.settings.seed << 32) + step)
-        loss = 0.0
         batches = self.batches(docs)
         total = sum(len(batch.input_ids) for batch in batches)
+        seed, division = (self.settings.seed << 32) + step, current_division()
+        if division is not None:
+            batches = self._learnable(division.share(batch)[0] for batch in batches)
+            seed += division.rank << _RANK_BITS
+        random = torch.Generator().manual_seed(seed)
+        with own_random_numbers(self.device):
+            return add_up(self._learn(batches, total, step, random))
+
+    def _learn(
+        self,
+        batches: Sequence[PackedBatch],
+        total: int,
+        step: int,
+        random: torch.Generator,
+    ) -> float:
+        loss = 0.0
         for batch in batches:
             with autocast(self.device, self.precision):
                 losses = self.objective(batch, self.progress(step), random)
@@ -292,8 +312,12 @@ class RTDPretraining:
             cls_id=self.tokenizer.cls_token_id,
             sep_id=self.tokenizer.sep_token_id,
         )
+        return self._learnable(
+            packed_batches(windows, self.encoder.attrs["max_tokens"])
+        )
+
+    def _learnable(self, batches: Iterable[PackedBatch]) -> list[PackedBatch]:
         special = torch.tensor(self.tokenizer.all_special_ids)
-        batches = packed_batches(windows, self.encoder.attrs["max_tokens"])
         return [b for b in batches if not torch.isin(b.input_ids, special).all()]
 
 

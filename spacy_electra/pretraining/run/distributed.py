@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -34,10 +34,12 @@ class Workers:
     Args:
         rank: Number of this one; 0 writes and reports.
         size: How many there are.
+        store: What they share beside their tensors, where there are several.
     """
 
     rank: int = 0
     size: int = 1
+    store: Store | None = field(default=None, compare=False)
 
     @property
     def first(self) -> bool:
@@ -82,11 +84,10 @@ def workers_from_environment(device: torch.device) -> Iterator[Workers]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     store, rank, size = next(distributed.rendezvous("env://"))
-    distributed.init_process_group(
-        backend, store=fresh_store(store, rank, size), rank=rank, world_size=size
-    )
+    store = fresh_store(store, rank, size)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
-        yield Workers(rank, size)
+        yield Workers(rank, size, store)
     finally:
         distributed.destroy_process_group()
 
