@@ -102,6 +102,16 @@ class Warnings(_Message):
         "encoders: {names}. It gets the states of {name!r}, the last of them. Name the "
         "one that it should listen to."
     )
+    SW346 = (
+        'precision = "int8" needs some texts to choose ranges by, and has seen none, '
+        'so the encoder computes as with "auto". Call nlp.initialize(get_examples), or '
+        "run python -m spacy electra quantize."
+    )
+    SW347 = (
+        'precision = "int8" needs a CPU with VNNI instructions, a torch built with '
+        "oneDNN's 8-bit kernels, and an encoder with absolute positions and no causal "
+        'mask, so the encoder computes as with "auto" here.'
+    )
     SW370 = (
         "{count} answers of {file} are not where the file says, and are left out. The "
         "first of them: {first}."
@@ -637,6 +647,19 @@ class Errors(_Message):
     SE343 = (
         "A component listens to {upstream!r}, but the pipeline has: {names}. If that "
         "was renamed, set the new name as the upstream of the listener in the config."
+    )
+
+    SE346 = (
+        "{source!r} is no pipeline. Name one that nlp.to_disk saved, or an installed "
+        "package."
+    )
+    SE347 = (
+        "No component of {source!r} has an ELECTRA encoder of its own: {names}. "
+        "Nothing can be quantized."
+    )
+    SE348 = (
+        "{text} has too few words to choose the ranges of 8-bit integers by. Give some "
+        "pages of text like yours."
     )
 
     # Pipeline: SE350 to SE399

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "python project/scripts/": "tests/test_project.py",
     "python -m spacy project run": "`make project`",
     "python -m spacy electra convert": "tests/cli/test_convert.py",
+    "python -m spacy electra quantize": "tests/layers/test_quantization.py",
     "mkdocs ": "by continuous integration",
 }
 # Runs of hours, on data that lies elsewhere: their files and options are checked.

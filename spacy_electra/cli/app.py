@@ -18,6 +18,7 @@ from .init_config import init_config
 from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
+from .quantize import quantize
 from .show import show
 from .train import train
 from .vocab import vocab
@@ -38,6 +39,7 @@ app.command("show")(plain_errors(show))
 app.command("calibrate")(plain_errors(calibrate))
 app.command("export")(plain_errors(export))
 app.command("convert")(plain_errors(convert))
+app.command("quantize")(plain_errors(quantize))
 app.command("info")(plain_errors(info))
 # A config's settings are options too, and typer does not know them.
 _WITH_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}

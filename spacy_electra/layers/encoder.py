@@ -40,7 +40,8 @@ def Encoder(
         window: Most pieces that attend to each other, [CLS] and [SEP] among them.
         stride: Pieces from the start of a window to that of the next.
         max_tokens: Most pieces of one forward pass; it bounds memory.
-        precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        precision: "auto" (bf16 where the device is fast in it), "fp32", "bf16", or
+            "int8" (on a CPU, where nothing is learned; all else is as with "auto").
         layer_decay: Learning rate of a layer over that of the layer above it.
         frozen_layers: Number of layers, from the lowest, that never change; with them
             the embeddings.
@@ -94,6 +95,8 @@ class EncoderModel(WithEncoder[Sequence[Text], PieceStates]):
 def _initialize(model: EncoderModel, X: Any = None, Y: Any = None) -> None:
     model.forget()
     model.open(ElectraModel)
+    if X is not None:
+        model.calibrate(X)
 
 
 def open_source(

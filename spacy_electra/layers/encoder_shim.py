@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from thinc.api import Optimizer
-from torch import nn
+from torch import Tensor, nn
 
+from ..checkpoints import from_int8_rows, to_int8_rows
 from ..errors import Errors, Warnings
-from ..models import ElectraConfig, ElectraModel
+from ..models import ElectraConfig, ElectraModel, PackedBatch
 from ..models.inference import ROWS_PER_PASS, InferenceEncoder, can_infer
-from ..models.precision import resolve_precision
+from ..models.int8 import Int8Encoder, can_quantize
+from ..models.precision import INT8, PRECISIONS, resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, mostly_unknown
 from .network_shim import NetworkShim, Run, Weights
@@ -71,22 +74,32 @@ class EncoderShim(NetworkShim):
     """Holds an encoder and its tokenizer.
 
     Args:
-        precision: "auto", "fp32" or "bf16".
+        precision: "auto", "fp32", "bf16" or "int8".
         tuning: How it is fine-tuned.
 
     Attributes:
         tokenizer: Makes its pieces, once it is filled.
+        quantizes: Whether the precision is "int8".
+        calibration: Sequences of pieces that the ranges of 8-bit integers come from.
+        stores_int8: Whether its matrices are saved as 8-bit integers.
         source_language: What was read just now, a source and the language it is known
             to be for, if any; None of saved weights, whose user was told.
     """
 
     def __init__(self, precision: str = "auto", tuning: Tuning | None = None) -> None:
-        super().__init__(ElectraModel, "encoder", precision)
+        check_precision(precision)
+        self.quantizes = precision == INT8
+        # What learns, and the heads, compute in this one.
+        own = "auto" if self.quantizes else precision
+        super().__init__(ElectraModel, "encoder", own)
         self.tuning = tuning or Tuning()
         self.tokenizer: ElectraTokenizer | None = None
         self.source_language: tuple[str, str | None] | None = None
+        self.stores_int8 = False
+        self.calibration: list[list[int]] = []
         self._has_warned = False
         self._has_met_unknown = False
+        self._has_fallen_back = False
         self._inference: InferenceEncoder | None = None
         self._inference_key: tuple[Any, ...] = ()
 
@@ -117,6 +130,26 @@ class EncoderShim(NetworkShim):
         """Hold nothing."""
         super().clear()
         self.tokenizer = self._inference = None
+        self.stores_int8, self.calibration = False, []
+
+    def calibrate(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Choose the ranges of 8-bit integers by sequences of pieces, from now on.
+
+        They are chosen anew whenever the weights have changed, and saved.
+
+        Args:
+            sequences: Like those that the encoder will meet, [CLS] and [SEP] included.
+        """
+        self.calibration = [list(sequence) for sequence in sequences]
+        self._inference = None
+
+    def round_weights(self) -> None:
+        """Round the matrices to 8-bit integers with a scale a row, and save them so."""
+        weights = {name: w.data for name, w in self.own_weights().items()}
+        rounded = from_int8_rows(to_int8_rows(weights))
+        for name, weight in weights.items():
+            weight.copy_(rounded[name])
+        self._inference, self.stores_int8 = None, True
 
     def note_language(self, lang: str) -> None:
         """Warn, once, of a source that is for another language than a pipeline.
@@ -156,20 +189,39 @@ class EncoderShim(NetworkShim):
     def _for_inference(self, precision: str) -> Any:
         """The network, or one that gives the same faster where nothing is learned."""
         dtype = resolve_precision(precision, self.device)
-        if not can_infer(self.network, dtype):
+        quantizes = self.quantizes and self._can_quantize()
+        if not (quantizes or can_infer(self.network, dtype)):
             return self.network
         # Weights may also change by hand, in place or replaced.
         weights = [(p.data_ptr(), p._version) for p in self.network.parameters()]
-        key = (dtype, *weights)
+        key = (dtype, quantizes, *weights)
         if self._inference is None or key != self._inference_key:
-            self._inference = InferenceEncoder(self.network, dtype)
+            if quantizes:
+                sequences = [torch.tensor(ids) for ids in self.calibration]
+                batch = PackedBatch.from_sequences(sequences)
+                self._inference = Int8Encoder(self.network, batch)
+            else:
+                self._inference = InferenceEncoder(self.network, dtype)
             self._inference_key = key
         return self._inference
+
+    def _can_quantize(self) -> bool:
+        """Whether 8-bit integers serve; warns, once, where they do not."""
+        if not can_quantize(self.network):
+            message = Warnings.SW347()
+        elif not self.calibration:
+            message = Warnings.SW346()
+        else:
+            return True
+        if not self._has_fallen_back:
+            self._has_fallen_back = True
+            warnings.warn(message, stacklevel=2)
+        return False
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change the weights; warn of a rate that ruins them."""
         # An optimizer writes through NumPy, which torch's versions do not see.
-        self._inference = None
+        self._inference, self.stores_int8 = None, False
         rate = optimizer.learn_rate
         if not (self.is_empty or self._has_warned) and rate > _RUINOUS:
             self._has_warned = True
@@ -198,7 +250,12 @@ class EncoderShim(NetworkShim):
         message = super()._message()
         if message and self.tokenizer is not None:
             message["tokenizer"] = self.tokenizer.to_bytes()
+            if self.calibration:
+                message["calibration"] = self.calibration
         return message
+
+    def _to_save(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        return to_int8_rows(weights) if self.stores_int8 else weights
 
     def _open(
         self, message: Mapping[str, Any]
@@ -206,15 +263,44 @@ class EncoderShim(NetworkShim):
         config, weights, _ = super()._open(message)
         tokenizer = ElectraTokenizer.from_bytes(message["tokenizer"])
         tokenizer.check_fits(config.vocab_size, "the saved pipeline")
+        calibration = message.get("calibration", [])
+        _check_calibration(calibration, config)
+        self.calibration = calibration
+        self.stores_int8 = any(w.dtype == torch.int8 for w in weights.values())
+        weights = from_int8_rows(weights)
         return config, weights, (tokenizer,)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "tuning": self.tuning}
+        precision = INT8 if self.quantizes else self.precision
+        state = {**super().__getstate__(), "precision": precision}
+        return {**state, "tuning": self.tuning}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EncoderShim.__init__(self, state["precision"], state["tuning"])
         self.id = state["id"]
         self.from_bytes(state["data"])
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that an encoder does not have.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    choices = (*PRECISIONS, INT8)
+    if precision not in choices:
+        message = Errors.SE002(
+            name="precision", value=precision, choices=", ".join(choices)
+        )
+        raise ValueError(message)
+
+
+def _check_calibration(sequences: Any, config: ElectraConfig) -> None:
+    for ids in sequences:
+        if not 0 < len(ids) <= config.max_position_embeddings:
+            raise ValueError(f"a calibration sequence of {len(ids)} pieces")
+        if not all(type(i) is int and 0 <= i < config.vocab_size for i in ids):
+            raise ValueError("a calibration sequence with pieces that do not exist")
 
 
 def depth_of(name: str) -> int:

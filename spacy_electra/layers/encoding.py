@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from spacy.tokens import Doc
+from spacy.util import minibatch
 from thinc.api import Model
 from thinc.types import Ints1d
 from thinc.util import torch2xp, xp2torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..models import PackedBatch, split_by_tokens
-from ..models.precision import resolve_precision
+from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
@@ -25,6 +27,8 @@ from .encoder_shim import EncoderShim, Tuning
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
 Network = TypeVar("Network", bound=PretrainedModel)
+# Fewer say nothing of what an encoder will meet.
+_FEWEST_PIECES = 64
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class EncoderSettings:
         window: Most pieces that attend to each other, [CLS] and [SEP] among them.
         stride: Pieces from the start of a window to that of the next.
         max_tokens: Most pieces of one forward pass; it bounds memory.
-        precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        precision: "auto" (bf16 where the device is fast in it), "fp32", "bf16", or
+            "int8" (on a CPU, where nothing is learned; all else is as with "auto").
         layer_decay: As in ``Tuning``, like the next two.
         frozen_layers: The same.
         gradient_checkpointing: The same.
@@ -54,7 +59,6 @@ class EncoderSettings:
     gradient_checkpointing: bool = Tuning.gradient_checkpointing
 
     def __post_init__(self) -> None:
-        resolve_precision(self.precision, torch.device("cpu"))
         make_windows([], window=self.window, stride=self.stride, cls_id=0, sep_id=0)
         self.shim()
 
@@ -135,6 +139,32 @@ class WithEncoder(OwnClass[InT, OutT]):
     def forget(self) -> None:
         """Give up the weights, so that those of the source are read again."""
         self.shim.clear()
+
+    def calibrate(self, docs: Iterable[Doc]) -> None:
+        """Choose the ranges of 8-bit integers by texts, if the precision is "int8".
+
+        Args:
+            docs: Like those that will come; as many are read as fill a forward pass.
+                A few words, such as the Doc by which spaCy finds sizes, are none.
+        """
+        if not self.shim.quantizes:
+            return
+        shim = self.load()
+        assert shim.tokenizer is not None
+        pieces: list[Pieces] = []
+        count = 0
+        for batch in minibatch(docs, 16):
+            pieces += align(batch, shim.tokenizer)
+            count = sum(len(part.ids) for part in pieces)
+            if count >= ROWS_PER_PASS:
+                break
+        if count < _FEWEST_PIECES:
+            return
+        windows = windows_of(self, shim, pieces)
+        ids = np.split(windows.input_ids, windows.lengths.cumsum()[:-1])
+        # They are sorted by length, so each n-th are of all lengths.
+        step = 1 + len(windows.input_ids) // (2 * ROWS_PER_PASS)
+        shim.calibrate([part.tolist() for part in ids[::step] if len(part)])
 
     @property
     def is_updated(self) -> bool:

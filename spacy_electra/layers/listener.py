@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any, cast
 from weakref import WeakSet
@@ -98,6 +98,9 @@ class EncoderListener(WithEncoder[Sequence[Text], PieceStates]):
         """Nothing: the weights are another's."""
 
     def forget(self) -> None:
+        """Nothing: the weights are another's."""
+
+    def calibrate(self, docs: Iterable[Doc]) -> None:
         """Nothing: the weights are another's."""
 
     @property

@@ -82,7 +82,8 @@ def make_transformer_model(
         window: Most pieces that attend to each other, where there is no ``get_spans``.
         stride: Pieces from the start of a window to that of the next.
         max_tokens: Most pieces of one forward pass; it bounds memory.
-        precision: "auto" (bf16 where the device is fast in it), "fp32" or "bf16".
+        precision: "auto" (bf16 where the device is fast in it), "fp32", "bf16", or
+            "int8" (on a CPU, where nothing is learned; all else is as with "auto").
         layer_decay: Learning rate of a layer over that of the layer above it.
         frozen_layers: Number of layers, from the lowest, that never change; with them
             the embeddings.
@@ -225,6 +226,8 @@ def _initialize(model: TransformerModel, X: Any = None, Y: Any = None) -> None:
     # As in spacy-transformers: what was loaded or trained stays.
     if model.shim.is_empty:
         model.open(ElectraModel)
+    if X is not None:
+        model.calibrate(X)
     width = model.shim.network.config.hidden_size
     model.set_dim("nO", width, force=True)
 
@@ -280,6 +283,8 @@ def replace_listener(
     )
     shim, own = model.shim, encoder.shim
     own.precision, own.tuning = shim.precision, shim.tuning
+    own.quantizes, own.stores_int8 = shim.quantizes, shim.stores_int8
+    own.calibration = shim.calibration
     if not shim.is_empty:
         assert shim.config is not None
         own.fill(shim.network, shim.config, shim.tokenizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from typing import Any, cast
@@ -22,7 +23,7 @@ from .packing import PackedBatch, Segment, segments_of
 # Most rows of one forward pass: what lies between two layers should fit the caches.
 ROWS_PER_PASS = 2048
 # Activations that oneDNN computes while it writes a product: its names for them.
-_FUSED_ACTIVATIONS: dict[str, tuple[str, str]] = {
+FUSED_ACTIVATIONS: dict[str, tuple[str, str]] = {
     "gelu": ("gelu", "none"),
     "gelu_python": ("gelu", "none"),
     "gelu_new": ("gelu", "tanh"),
@@ -53,15 +54,12 @@ class InferenceEncoder:
         self.words = tables.word_embeddings.weight
         self.types = tables.token_type_embeddings.weight
         self.positions = tables.position_embeddings.weight
-        self.norm = _Norm(tables.norm)
+        self.norm = Norm(tables.norm)
         project = network.embeddings_project
         self.project = (
             PackedLinear(project, dtype) if isinstance(project, nn.Linear) else None
         )
-        self.layers = [
-            _Layer(cast(EncoderLayer, layer), network.config.hidden_act, dtype)
-            for layer in network.encoder.layers
-        ]
+        self.layers = self._lay_out()
 
     def __call__(self, *args: Any, **kwargs: Any) -> EncoderOutput:
         """What the network itself does with a padded batch."""
@@ -83,17 +81,30 @@ class InferenceEncoder:
             hidden = self.norm(embedded).to(self.dtype)
             if self.project is not None:
                 hidden = self.project(hidden)
-            states = [hidden]
-            for layer in self.layers:
-                hidden = layer(hidden, segments)
-                if output_hidden_states:
-                    states.append(hidden)
+            states = self._run_layers(hidden, segments, output_hidden_states)
         return EncoderOutput(
-            hidden, hidden_states=tuple(states) if output_hidden_states else None
+            states[-1], hidden_states=tuple(states) if output_hidden_states else None
         )
 
+    def _lay_out(self) -> Sequence[Any]:
+        """The layers, as ``_run_layers`` takes them."""
+        return [
+            _Layer(cast(EncoderLayer, layer), self.config.hidden_act, self.dtype)
+            for layer in self.network.encoder.layers
+        ]
 
-class _Norm:
+    def _run_layers(
+        self, hidden: Tensor, segments: list[Segment], keep_all: bool
+    ) -> list[Tensor]:
+        """The states before the first layer and after each, or the last ones alone."""
+        states = [hidden]
+        for layer in self.layers:
+            hidden = layer(hidden, segments)
+            states = [*states, hidden] if keep_all else [hidden]
+        return states
+
+
+class Norm:
     """A layer norm; statistics are computed in fp32, whatever comes in."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
@@ -101,7 +112,12 @@ class _Norm:
         self.weight, self.bias = norm.weight, norm.bias
 
     def __call__(self, hidden: Tensor) -> Tensor:
+        """Float [T, H] -> the same shape and dtype."""
         return F.layer_norm(hidden, self.shape, self.weight, self.bias, self.eps)
+
+    def without_bias(self, hidden: Tensor) -> Tensor:
+        """The same minus ``bias``."""
+        return F.layer_norm(hidden, self.shape, self.weight, None, self.eps)
 
 
 class _Layer:
@@ -113,24 +129,34 @@ class _Layer:
         attention, feed_forward = layer.attention, layer.feed_forward
         self.heads = attention.heads
         self.width = attention.output.in_features
-        self.qkv = PackedLinear(_scaled_queries(attention), dtype)
+        self.qkv = PackedLinear(scaled_queries(attention), dtype)
         self.output = PackedLinear(attention.output, dtype)
-        self.attention_norm = _Norm(attention.norm)
+        self.attention_norm = Norm(attention.norm)
         self.up = PackedLinear(feed_forward.up, dtype, activation)
         self.down = PackedLinear(feed_forward.down, dtype)
-        self.norm = _Norm(feed_forward.norm)
+        self.norm = Norm(feed_forward.norm)
 
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         projected = self.qkv(hidden)
         context = hidden.new_empty(len(hidden), self.width)
-        parts = split_heads(projected, segments, self.heads)
-        for part, segment in zip(parts, segments, strict=True):
-            self._attend(part, segment, context)
+        attend_segments(projected, segments, self.heads, context)
         hidden = self.attention_norm(self.output(context, residual=hidden))
         return self.norm(self.down(self.up(hidden), residual=hidden))
 
-    def _attend(self, parts: Tensor, segment: Segment, context: Tensor) -> None:
-        """Fill the segment's rows of ``context``."""
+
+def attend_segments(
+    projected: Tensor, segments: list[Segment], heads: int, context: Tensor
+) -> None:
+    """Attention within each sequence.
+
+    Args:
+        projected: Queries that are scaled already, keys and values, float [T, 3 H].
+        segments: Cover all rows, in order.
+        heads: Number of heads.
+        context: Takes the results, of any float dtype, [T, H].
+    """
+    all_parts = split_heads(projected, segments, heads)
+    for parts, segment in zip(all_parts, segments, strict=True):
         padding = segment.padding
         attended = attend(parts, bias=padding.bias if padding else None, scale=1.0)
         attended = attended.transpose(1, 2)
@@ -141,7 +167,7 @@ class _Layer:
             rows.copy_(padding.unpad(attended.reshape(-1, rows.shape[1])))
 
 
-def _scaled_queries(attention: SelfAttention) -> nn.Linear:
+def scaled_queries(attention: SelfAttention) -> nn.Linear:
     """The product for queries, keys and values, with the scores' scale in the queries.
 
     Scaling weights once saves scaling all queries. With heads 64 wide it is a power of
@@ -169,8 +195,8 @@ class PackedLinear:
         weight = linear.weight.detach().to(dtype).contiguous()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_PER_PASS)
         self.bias = linear.bias.detach().to(dtype)
-        self.fused, self.variant = _FUSED_ACTIVATIONS.get(activation, ("none", ""))
-        is_fused = activation in _FUSED_ACTIVATIONS or activation == "linear"
+        self.fused, self.variant = FUSED_ACTIVATIONS.get(activation, ("none", ""))
+        is_fused = activation in FUSED_ACTIVATIONS or activation == "linear"
         self.activation = None if is_fused else ACTIVATIONS[activation]
 
     def __call__(self, rows: Tensor, residual: Tensor | None = None) -> Tensor:

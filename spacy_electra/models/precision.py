@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..errors import Errors
 
 PRECISIONS = ("auto", "fp32", "bf16")
+# Of an encoder alone, where nothing is learned; all else is as with "auto".
+INT8 = "int8"
 
 
 @cache

@@ -124,6 +124,7 @@ class HeadComponent(TrainablePipe):
         if next(iter(get_examples()), None) is None:
             raise ValueError(Errors.SE456(name=self.name))
         self.model.initialize()
+        self.model.encoder.calibrate(eg.reference for eg in get_examples())
         if labels is None:
             examples = get_examples()
             found = (label for example in examples for label in self.labels_in(example))

@@ -104,6 +104,22 @@ class Electra(Transformer):
         others = set() if nlp is None else set(nlp.component_names) - {self.name}
         return listener.upstream_name in {"*", *self._names} - others
 
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+    ) -> None:
+        """Read the weights from the encoder's source.
+
+        Args:
+            get_examples: Gives examples; "int8" looks at their texts.
+            nlp: The pipeline, for its listeners.
+        """
+        super().initialize(get_examples, nlp=nlp)
+        model = cast(TransformerModel, self.model)
+        model.calibrate(example.reference for example in get_examples())
+
     def find_listeners(self, component: Any) -> None:
         """Serve the listeners of a component from now on."""
         for listener in listeners_in(component):
