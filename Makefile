@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test quick lint docs wheel project clean
+.PHONY: demo test quick coverage lint docs wheel project clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m spacy electra demo
@@ -19,18 +19,26 @@ QUICK := tests/tokenization tests/checkpoints tests/models/test_packed.py \
 quick: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 $(QUICK)
 
-# The same tests on the built wheel, in an environment that never saw the checkout.
+# All tests, and which lines none of them runs; it takes half as long again.
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --cov=spacy_electra --cov-report=term-missing:skip-covered
+
+# The quick tests, and their coverage, on the built wheel in an environment of its own.
 WHEEL := build/wheel
+ON_WHEEL := tests/test_typing.py tests/test_without_transformers.py
 
 wheel: $(INSTALLED)
 	rm -rf $(WHEEL)
 	$(BIN)/python -m pip install --quiet build
-	$(BIN)/python -m build --outdir $(WHEEL)/dist .
+	mkdir -p $(WHEEL)
+	$(BIN)/python -m build --outdir $(WHEEL)/dist . > $(WHEEL)/build.log \
+		|| { cat $(WHEEL)/build.log; exit 1; }
 	$(PYTHON) -m venv $(WHEEL)/venv
 	$(WHEEL)/venv/bin/python -m pip install --quiet -c constraints.txt \
 		"$$(echo $(WHEEL)/dist/*.whl)[test]"
 	cp -r tests pyproject.toml $(WHEEL)
-	cd $(WHEEL) && venv/bin/python -m pytest -n 2 $(QUICK)
+	cd $(WHEEL) && venv/bin/python -m pytest -n 2 --cov=spacy_electra \
+		--cov-report=term:skip-covered $(QUICK) $(ON_WHEEL)
 
 # Every workflow of the spaCy project, with small budgets; DATA may hold its assets.
 DATA := $(abspath ../shared/data)

@@ -7,7 +7,7 @@ import site
 import subprocess
 import sys
 import venv
-from importlib.metadata import packages_distributions
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,11 @@ import srsly
 from spacy.cli._util import app
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
+from spacy.util import load_config
 from typer.testing import CliRunner
 
 import spacy_electra
+from spacy_electra.layers.heads import generator_shim
 
 pytest.importorskip("spacy_transformers")
 
@@ -162,6 +164,66 @@ def test_package_installs_and_runs_offline_in_another_environment(saved, tmp_pat
     assert "spacy-transformers" in needed
     if "spacy_electra" in packages_distributions():
         assert "spacy-electra" in needed
+
+
+@pytest.fixture(scope="module")
+def with_gold(tmp_path_factory):
+    """A file with gold annotation of every kind that components learn from."""
+    nlp = spacy.blank("en")
+    docs = []
+    for number, text in enumerate(TEXTS * 2):
+        doc = nlp.make_doc(text)
+        doc.spans["rtd"] = [doc[number : number + 1]]
+        doc.ents = [Span(doc, 0, 2, "THING")]
+        doc.cats = {"GOOD": float(number % 2), "BAD": 1.0 - number % 2}
+        docs.append(doc)
+    file = tmp_path_factory.mktemp("gold") / "gold.spacy"
+    DocBin(docs=docs).to_disk(file)
+    return file
+
+
+FACTORIES = sorted(
+    point.name
+    for point in entry_points(group="spacy_factories")
+    if point.name.startswith("electra")
+)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.filterwarnings("ignore:.*SW300")
+def test_init_config_debug_and_assemble_know_every_component(
+    factory, with_gold, tmp_path
+):
+    config = tmp_path / "own.cfg"
+    spacy_command("init", "config", config, "--pipeline", factory)
+    assert load_config(config)["nlp"]["pipeline"] == [factory]
+    paths = ("--paths.train", with_gold, "--paths.dev", with_gold)
+    output = spacy_command("debug", "model", config, factory, *paths)
+    assert "model looks good" in output
+    # The examples are few, which is all that there is to say.
+    result = CliRunner().invoke(app, ["debug", "data", str(config), *map(str, paths)])
+    assert "Corpus is loadable" in result.output
+    assert "1 error" in result.output and "Low number of examples" in result.output
+    spacy_command("assemble", config, tmp_path / "assembled")
+    assert spacy.load(tmp_path / "assembled").pipe_names == [factory]
+
+
+def test_the_command_that_init_config_prints_learns_from_gold_spans(
+    with_gold, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    printed = spacy_command("init", "config", "own.cfg", "--pipeline", "electra_rtd")
+    (command,) = re.findall(r"python -m spacy (train .*)", printed)
+    places = {"./train.spacy": str(with_gold), "./dev.spacy": str(with_gold)}
+    command = [places.get(word, word) for word in command.split()]
+    few = ("--training.max_steps", 4, "--training.eval_frequency", 2)
+    output = spacy_command(*command, *few, "--output", "out")
+    assert "RTD_AUC" in output
+    component = spacy.load("out/model-last").get_pipe("electra_rtd")
+    assert component.cfg["objective"] == "auto"
+    assert component.cfg["chosen_objective"] == "supervised"
+    # The losses are those of gold spans: no generator was ever made.
+    assert generator_shim(component.model).is_empty
 
 
 def run(command, environment=None, folder=None):
