@@ -159,16 +159,20 @@ def _align_texts(
     """
     if not texts:
         return []
-    encodings = [
-        replace(encoding, offsets=reach_marks(encoding.offsets, text))
-        for encoding, text in zip(tokenizer.encode_batch(texts), texts, strict=True)
-    ]
+    encodings = tokenizer.encode_batch(texts)
     # All texts are aligned at once, as if they stood in one row with a gap of a
     # character between them.
     gaps = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
     piece_counts = np.array([len(encoding.ids) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
-    offsets = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
+    apart = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
+    offsets = reach_marks(apart, " ".join(texts))
+    if offsets is not apart:
+        each = np.split(offsets - piece_gaps, np.cumsum(piece_counts)[:-1])
+        encodings = [
+            replace(encoding, offsets=own)
+            for encoding, own in zip(encodings, each, strict=True)
+        ]
     starts = bounds.starts + np.repeat(gaps, token_counts)
     ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
