@@ -36,6 +36,7 @@ from rtd_scorers import (
     shown,
     words_of,
 )
+from rtd_suggestions import FIRST, suggestion_figures
 from rtd_texts import (
     ERROR_KINDS,
     Case,
@@ -72,6 +73,8 @@ def main(
     guessed_pairs: int = typer.Option(50, help="The same for pseudo-likelihood"),
     clean: int = typer.Option(500, help="Clean sentences of a domain"),
     guessed: int = typer.Option(200, help="Most texts of each kind for mlm:SOURCE"),
+    suggested: int = typer.Option(500, help="Most texts with swaps for suggestions"),
+    only_suggestions: bool = typer.Option(False, help="Measure nothing else"),
     share: float = typer.Option(0.1, help="Share of words to swap"),
     seed: int = typer.Option(0, help="Of places and stand-ins"),
     result: str = typer.Option("rtd_detection", help="Name of the JSON file"),
@@ -91,9 +94,11 @@ def main(
     settings |= {"sentences": {name: len(own) for name, own in tests.swaps.items()}}
     figures: dict[str, Figures] = {}
     for name in model:
-        figures[name] = measured(name, tests, counts, guessed)
+        figures[name] = measured(
+            name, tests, counts, guessed, suggested, only_suggestions
+        )
         # What was measured before in the same way stays in the file.
-        models = merged(result, settings, {shown(name): figures[name]})
+        models = merged(result, settings, shown(name), figures[name])
         file = write_result(result, {**settings, "models": models})
         msg.good(f"Measured {name}: {file}")
     report(figures)
@@ -148,12 +153,27 @@ class Tests:
             self.domains[name] = take(found, clean, seed)
 
 
-def measured(name: str, tests: Tests, counts: Counter[str], guessed: int) -> Figures:
-    """All figures of a model."""
+def measured(
+    name: str,
+    tests: Tests,
+    counts: Counter[str],
+    guessed: int,
+    suggested: int,
+    only_suggestions: bool,
+) -> Figures:
+    """All figures of a model, or those of its suggestions."""
     scorer = as_scorer(name, counts)
+    suggestions: Figures = {}
+    if isinstance(scorer, Discriminator) and scorer.has_generator:
+        wrong = {f"swap, {k}": cases[:suggested] for k, cases in tests.swaps.items()}
+        wrong |= {k: v for k, v in tests.errors.items() if any(c.originals for c in v)}
+        found = {kind: suggestion_figures(scorer, v) for kind, v in wrong.items()}
+        suggestions = {"suggestions": found}
+    if only_suggestions:
+        return suggestions
     # All words of a text take a pass each.
     most = guessed if isinstance(scorer, PseudoLikelihood) else None
-    own: Figures = {}
+    own: Figures = {**suggestions}
     own["swaps"] = {k: judge(scorer, v[:most]) for k, v in tests.swaps.items()}
     own["errors"] = {k: judge(scorer, v[:most]) for k, v in tests.errors.items()}
     own["false marks"] = {
@@ -168,12 +188,13 @@ def measured(name: str, tests: Tests, counts: Counter[str], guessed: int) -> Fig
     return own
 
 
-def merged(result: str, settings: Figures, own: Figures) -> Figures:
-    """Figures of earlier models in the result's file, if its settings are the same."""
+def merged(result: str, settings: Figures, name: str, own: Figures) -> Figures:
+    """Figures in the result's file with a model's own; anew if its settings differ."""
     file = RESULTS / f"{result}.json"
     before = srsly.read_json(file) if file.exists() else {}
     same = all(before.get(key) == value for key, value in settings.items())
-    return {**(before.get("models", {}) if same else {}), **own}
+    models = before.get("models", {}) if same else {}
+    return {**models, name: {**models.get(name, {}), **own}}
 
 
 def swaps_in(
@@ -293,7 +314,10 @@ def report(figures: dict[str, Figures]) -> None:
         msg.divider(title)
         msg.table(rows, header=header, divider=True)
 
-    own = list(figures.values())
+    report_suggestions(figures)
+    own = [values for values in figures.values() if "swaps" in values]
+    if not own:
+        return
     for text in own[0]["swaps"]:
         rows = [
             [k, *(f"{f['swaps'][text][k]:.3f}" for f in own)]
@@ -331,6 +355,24 @@ def report(figures: dict[str, Figures]) -> None:
                 for term in values["BLiMP"][measures[0]]
             ]
             msg.table(rows, header=["", *measures], divider=True)
+
+
+def report_suggestions(figures: dict[str, Figures]) -> None:
+    """How often the original is among the first suggestions, a table for each model."""
+    for name, values in figures.items():
+        if "suggestions" not in values:
+            continue
+        msg.divider(f"Original among the first {FIRST}, {shown(name)}")
+        ways = ("all", "of marked", "context alone")
+        rows = [
+            [
+                kind,
+                str(own["words"]),
+                *(" ".join(f"{100 * own[w][str(n)]:.1f}" for n in FIRST) for w in ways),
+            ]
+            for kind, own in values["suggestions"].items()
+        ]
+        msg.table(rows, header=["", "words", *ways], divider=True)
 
 
 if __name__ == "__main__":

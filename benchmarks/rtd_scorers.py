@@ -18,6 +18,7 @@ from spacy.tokens import Doc
 from spacy_electra.models import ElectraForMaskedLM, PackedBatch
 from spacy_electra.models.packing import split_by_tokens
 from spacy_electra.models.precision import autocast
+from spacy_electra.pipeline.rtd import ElectraRTD
 from spacy_electra.pretraining.pairs import open_pair
 
 MAX_TOKENS = 8192
@@ -49,8 +50,10 @@ class Discriminator:
         self.name = source
         self.nlp = spacy.blank("en")
         config = {"model": {"encoder": {"source": source}}}
-        self.nlp.add_pipe("electra_rtd", config=config)
+        component = self.nlp.add_pipe("electra_rtd", config=config)
         self.nlp.initialize()
+        assert isinstance(component, ElectraRTD)
+        self.has_generator = component.has_generator
 
     def __call__(self, docs: Sequence[Doc]) -> list[Floats]:
         """Probabilities."""

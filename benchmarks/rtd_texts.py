@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +52,13 @@ class Case:
         doc: Its words.
         wrong: Which of them are, bool [n].
         judged: Which ones count, bool [n].
+        originals: What stood in the place of a word, by that place, where one did.
     """
 
     doc: Doc
     wrong: Bools
     judged: Bools
+    originals: dict[int, str] = field(default_factory=dict)
 
 
 class WordSwaps:
@@ -95,7 +97,9 @@ class WordSwaps:
         spaces = [bool(token.whitespace_) for token in doc]
         swapped = np.zeros(len(doc), dtype=bool)
         swapped[places] = True
-        return Case(Doc(doc.vocab, words=words, spaces=spaces), swapped, known)
+        originals = {place: doc[place].text for place in sorted(places.tolist())}
+        made = Doc(doc.vocab, words=words, spaces=spaces)
+        return Case(made, swapped, known, originals)
 
 
 class RealisticErrors:
@@ -175,6 +179,7 @@ class RealisticErrors:
         words = [token.text for token in doc]
         spaces = [bool(token.whitespace_) for token in doc]
         at = place
+        originals = {}
         if kind == "omission":
             del words[place], spaces[place]
         elif kind == "doubling":
@@ -182,11 +187,13 @@ class RealisticErrors:
             spaces.insert(place, True)
             at = place + 1
         else:
+            originals[place] = words[place]
             words[place] = made
         wrong = np.zeros(len(words), dtype=bool)
         wrong[at] = True
         judged = np.array([word.isalpha() for word in words]) | wrong
-        return Case(Doc(doc.vocab, words=words, spaces=spaces), wrong, judged)
+        erroneous = Doc(doc.vocab, words=words, spaces=spaces)
+        return Case(erroneous, wrong, judged, originals)
 
 
 ERROR_KINDS = (

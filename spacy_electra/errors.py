@@ -977,6 +977,34 @@ class Errors(_Message):
         "there is no {name}. Copy both together, or write the checkpoint again with "
         "`python -m spacy electra export`."
     )
+    # Suggestions and `scan`: SE500 to SE529
+    SE500 = (
+        "Suggestions for marked words come from a generator, and {name!r} has none: "
+        "there is none {where}. Name one of the same vocabulary by `generator = "
+        "SOURCE` in its config, or set suggestions = 0."
+    )
+    SE501 = (
+        "The generator in {folder} has another vocabulary than the detector ({found}; "
+        "the detector has {expected}). Give one that was trained with the same "
+        "tokenizer, or set suggestions = 0."
+    )
+    SE502 = (
+        "The checkpoint in {folder} is no generator: it has no head of a masked "
+        "language model, so what it suggests would be random. Give another."
+    )
+    SE503 = (
+        "span._.{name} exists already, with a getter or as a method, so what the "
+        "component sets there would never be read. Choose another {key}."
+    )
+    SE504 = "Give --threshold or --false-marks, not both: each decides what is marked."
+    SE505 = (
+        "{name} is no text in UTF-8: {problem}. Convert it (`iconv -f latin1 -t utf8`, "
+        "for instance), or leave it out."
+    )
+    SE506 = (
+        "No file is meant by {path!r}. Give files, folders (in which files with an "
+        "ending of {endings} are read), globs, or - for standard input."
+    )
     SE530 = (
         "{words:,} words of clean text are too few for {rate:g} false marks per 1,000 "
         "words: a detector of that rate would often mark none of them. Give at least "

@@ -162,7 +162,9 @@ def test_commands_run(page, commands, folder, monkeypatch):
             is_ours = words[3] == "electra"
             app = electra_app if is_ours else spacy_app
             result = CliRunner().invoke(app, words[4:] if is_ours else words[3:])
-            assert result.exit_code == 0, f"{page}: {command}\n{result.output}"
+            # `scan` says by its status whether it found something.
+            fine = (0, 1) if words[4:5] == ["scan"] else (0,)
+            assert result.exit_code in fine, f"{page}: {command}\n{result.output}"
 
 
 def check_options(words):

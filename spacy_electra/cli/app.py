@@ -19,6 +19,8 @@ from .prepare import prepare
 from .pretrain import pretrain
 from .probe import probe
 from .quantize import quantize
+from .scan import ERROR as SCAN_FAILED
+from .scan import scan
 from .show import show
 from .train import train
 from .vocab import vocab
@@ -36,6 +38,7 @@ app.command("evaluate")(plain_errors(evaluate))
 app.command("probe")(plain_errors(probe))
 app.command("curves")(plain_errors(curves))
 app.command("show")(plain_errors(show))
+app.command("scan")(plain_errors(scan, status=SCAN_FAILED))
 app.command("calibrate")(plain_errors(calibrate))
 app.command("export")(plain_errors(export))
 app.command("convert")(plain_errors(convert))

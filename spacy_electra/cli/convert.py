@@ -9,6 +9,9 @@ from wasabi import msg
 
 from ..errors import Errors, Warnings, listed
 from ..exchange import convert as write
+from ..models import ElectraForPreTraining
+from ..pipeline.calibration_copies import keep_calibration
+from ..source import resolve_source
 from .export import FORMAT, TEXTS, report_written
 from .sources import calibration_texts, pipeline_folder
 
@@ -52,6 +55,8 @@ def convert(
         allow_new=allow_new,
     )
     name = network_class.__name__
+    if network_class is ElectraForPreTraining:
+        keep_calibration(resolve_source(source), output)
     if report.newly_initialized or report.left_over:
         msg.warn(
             Warnings.SW200(

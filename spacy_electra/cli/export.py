@@ -16,8 +16,11 @@ from ..exchange.writing import (
     write_folder,
 )
 from ..files import folder_size
+from ..models import ElectraForPreTraining
+from ..pipeline.calibration_copies import keep_calibration
 from ..pipeline.trained import trained_network
-from ..pretraining.pairs import export_run
+from ..pretraining.pairs import export_run, pair_folders
+from ..source import resolve_source
 from .sources import calibration_texts, pipeline_folder
 
 FORMAT = typer.Option("safetensors", help="safetensors, onnx or openvino")
@@ -62,6 +65,7 @@ def export(
             texts=calibration,
             allow_new=allow_new,
         )
+        keep_calibration(pair_folders(resolve_source(source))[0], output)
     else:
         # Loading a pipeline takes a while: first what can be said without.
         check_format(format, precision, calibration)
@@ -77,6 +81,8 @@ def export(
             texts=calibration,
             source=folder / trained.component,
         )
+        if isinstance(trained.network, ElectraForPreTraining):
+            keep_calibration(trained.network, output)
         source = f"{type(trained.network).__name__} of {trained.component!r}"
     report_written(source, output, precision)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from wasabi import msg
+from typer import Abort, BadParameter, Exit
+from wasabi import Printer, msg
 
 from ..errors import Errors
 
@@ -32,17 +35,28 @@ _ADVICE = {
 _LONGEST_PATH = 200
 
 
-def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """A command that ends with the message of an error that has a code, and status 1.
+def plain_errors(
+    command: Callable[Parameters, Result], *, status: int = 1
+) -> Callable[Parameters, Result]:
+    """A command that ends with the message of an error that has a code, and a status.
 
     What the operating system refuses gets one here. Other errors are the package's own
     mistakes and keep their traceback.
+
+    Args:
+        command: Any.
+        status: After an error of any kind. Where it is not 1, that has a meaning of its
+            own, and what is printed may be read by programs: messages then go to
+            standard error.
     """
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return command(*args, **kwargs)
+        except (Exit, Abort, BadParameter):
+            # What a command ends itself with.
+            raise
         except (
             ValueError,
             OSError,
@@ -53,12 +67,31 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
             message = str(error)
             if not _CODE.search(message):
                 if not isinstance(error, OSError) or error.errno not in _ADVICE:
+                    _keep_traceback(status)
                     raise
                 message = _explained(error, _ADVICE[error.errno])
+            if status != 1:
+                print(told(message), file=sys.stderr)
+                raise SystemExit(status) from None
             msg.fail(message, exits=1)
+            raise
+        except Exception:
+            _keep_traceback(status)
             raise
 
     return run
+
+
+def told(message: str) -> str:
+    """A message of an error as it is printed."""
+    return str(Printer(no_print=True).fail(message))
+
+
+def _keep_traceback(status: int) -> None:
+    """End with a status of one's own; Python's is 1."""
+    if status != 1:
+        traceback.print_exc()
+        raise SystemExit(status)
 
 
 def _explained(error: OSError, advice: str) -> str:

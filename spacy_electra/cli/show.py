@@ -13,6 +13,7 @@ import typer
 from ..files import whole_file
 from ..pipeline.page import options_from, render_page
 from .gpu import GPU_ID, use_gpu
+from .marking import SUGGESTIONS, set_threshold, suggestions_for
 from .opening import open_detector
 from .sources import given_documents
 
@@ -29,6 +30,12 @@ def show(
     false_marks: float = typer.Option(
         None, help="In its place, wished false marks per 1,000 words"
     ),
+    suggestions: int = typer.Option(
+        None,
+        help=f"Words to suggest for each mark; by default {SUGGESTIONS} where there is "
+        "a generator",
+        show_default=False,
+    ),
     title: str = typer.Option("", help="Heading of the page"),
     open_: bool = typer.Option(False, "--open", help="Open the page in a browser"),
     lang: str = typer.Option("en", help="Language, where SOURCE is no pipeline"),
@@ -42,10 +49,8 @@ def show(
     texts, name = given_documents(text)
     use_gpu(gpu_id)
     nlp, component = open_detector(source, lang)
-    if threshold is not None:
-        component.threshold = threshold
-    if false_marks is not None:
-        component.false_marks_per_1000 = false_marks
+    set_threshold(component, threshold, false_marks)
+    component.suggestions = suggestions_for(component, suggestions)
     docs = list(nlp.pipe(texts))
     options: dict[str, Any] = {"title": title or name} if title or name else {}
     html = render_page(docs, options_from(nlp, **options))

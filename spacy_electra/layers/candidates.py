@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +17,11 @@ from ..errors import Errors
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Integers, Pieces, align
 from .language_model import LanguageModel, Query, context
+from .spelling import Floats, Words
+
+# Gives the logarithms of the weights of words, float64 [n]; of those that are no
+# candidates -inf.
+Weigh = Callable[[Words], Floats]
 
 
 class Candidate(NamedTuple):
@@ -193,13 +198,60 @@ def find_candidates(
         ValueError: If a number is not positive, or a window has no room for so many
             pieces.
     """
+    return _found(model, places, None, k, max_pieces, beam)
+
+
+def weighed_candidates(
+    model: LanguageModel,
+    places: Sequence[Place | None],
+    weigh: Sequence[Weigh],
+    k: int,
+    *,
+    max_pieces: int = 1,
+    beam: int = 8,
+) -> list[list[Candidate]]:
+    """The words whose probability times their weight is highest at places of texts.
+
+    Args:
+        model: As in ``find_candidates``, like the other arguments.
+        places: Any number; None has no candidates.
+        weigh: What words weigh at each place: a noisy channel, for instance.
+        k: Most words of each place.
+        max_pieces: Most pieces of a word.
+        beam: Ends of words that are kept at each step, per place.
+
+    Returns:
+        The words of each place, best first. Probabilities are the shares of the
+        products, among all words of one piece and those of several that were found.
+
+    Raises:
+        ValueError: As ``find_candidates``.
+    """
+    return _found(model, places, weigh, k, max_pieces, beam)
+
+
+def _found(
+    model: LanguageModel,
+    places: Sequence[Place | None],
+    weigh: Sequence[Weigh] | None,
+    k: int,
+    max_pieces: int,
+    beam: int,
+) -> list[list[Candidate]]:
     for name, value in (("k", k), ("max_pieces", max_pieces), ("beam", beam)):
         if value < 1:
             requirement = "a positive int"
             raise ValueError(
                 Errors.SE003(name=name, requirement=requirement, value=value)
             )
-    search = _Search(model, [place for place in places if place is not None], k, beam)
+    asked = [number for number, place in enumerate(places) if place is not None]
+    search = _Search(
+        model,
+        [place for place in places if place is not None],
+        k,
+        beam,
+        None if weigh is None else [weigh[number] for number in asked],
+    )
     for length in range(1, max_pieces + 1):
         search.take_words_of(length)
     found = iter(search.results())
@@ -233,7 +285,12 @@ class _Search:
     """The best words of each place so far, best first."""
 
     def __init__(
-        self, model: LanguageModel, places: Sequence[Place], k: int, beam: int
+        self,
+        model: LanguageModel,
+        places: Sequence[Place],
+        k: int,
+        beam: int,
+        weigh: Sequence[Weigh] | None,
     ) -> None:
         self.model = model
         self.places = places
@@ -241,19 +298,31 @@ class _Search:
         self.beam = beam
         self.vocabulary = word_pieces(model.tokenizer)
         self.best: list[list[_End]] = [[] for _ in places]
+        self.weigh = weigh
+        # Logarithms of what probabilities are divided by.
+        self.totals = np.full(len(places), 0.0 if weigh is None else -np.inf)
+        # Pieces that the network gives probabilities of.
+        self.width = 0
         self._columns: dict[_Kind, Integers] = {}
+        self._words: dict[_Kind, Words] = {}
 
     def take_words_of(self, length: int) -> None:
         """Look for words of so many pieces, at all places at once."""
         beams = [[_End((), 0.0)] for _ in self.places]
         for step in range(length):
             is_last = step == length - 1
-            beams = self._extended(beams, length, self.k if is_last else self.beam)
+            most = self.k if is_last else self.beam
+            if self.weigh is not None and length > 1:
+                # Weights may bring up words from further below.
+                most = max(self.k, self.beam)
+            beams = self._extended(beams, length, most)
             beams = [self._promising(number, own) for number, own in enumerate(beams)]
             if not is_last:
                 beams = [own[: self.beam] for own in beams]
         for number, words in enumerate(beams):
             words = self._cut_as_by_tokenizer(self.places[number], words)
+            if length > 1:
+                words = self._weighed(number, words)
             best = sorted(self.best[number] + words, key=lambda word: -word.score)
             self.best[number] = best[: self.k]
 
@@ -261,11 +330,41 @@ class _Search:
         """The words of each place."""
         return [
             [
-                Candidate(self._own_part(place, word), float(np.exp(word.score)))
+                Candidate(
+                    self._own_part(place, word), float(np.exp(word.score - total))
+                )
                 for word in words
             ]
-            for place, words in zip(self.places, self.best, strict=True)
+            for place, words, total in zip(
+                self.places, self.best, self.totals, strict=True
+            )
         ]
+
+    def _weighed(self, number: int, words: list[_End]) -> list[_End]:
+        """Words of several pieces with their weights; those that have one."""
+        if self.weigh is None or not words:
+            return words
+        own = [self._own_part(self.places[number], word) for word in words]
+        weights = self.weigh[number](Words.of(own)).tolist()
+        found = [
+            _End(word.pieces, word.score + weight)
+            for word, weight in zip(words, weights, strict=True)
+            if weight > -np.inf
+        ]
+        scores = [self.totals[number], *(word.score for word in found)]
+        self.totals[number] = np.logaddexp.reduce(scores)
+        return found
+
+    def _weights(self, numbers: list[int], kind: _Kind) -> Tensor:
+        """Of words of one piece at some places, float [places, columns]."""
+        assert self.weigh is not None
+        if kind not in self._words:
+            strings = self.vocabulary.strings[self._columns_of(kind)]
+            begin, end = len(kind.before), len(kind.after)
+            own = [string[begin : len(string) - end] for string in strings]
+            self._words[kind] = Words.of(own)
+        rows = [self.weigh[number](self._words[kind]) for number in numbers]
+        return torch.from_numpy(np.stack(rows)).float()
 
     def _extended(
         self, beams: list[list[_End]], length: int, most: int
@@ -277,13 +376,16 @@ class _Search:
         for numbers, scores in self.model.log_probabilities(
             self._queries(beams, length)
         ):
+            self.width = scores.shape[1]
             by_kind: dict[_Kind, list[int]] = {}
             for row, number in enumerate(numbers.tolist()):
                 place = self.places[owners[number]]
                 step = length - 1 - len(known[number].pieces)
                 by_kind.setdefault(self._kind(place, step, length), []).append(row)
             for kind, rows in by_kind.items():
-                values, pieces = self._likeliest(scores[rows], kind, most)
+                places = [owners[int(numbers[row])] for row in rows]
+                own = self._own_columns(scores[rows], kind, places, length)
+                values, pieces = self._likeliest(own, kind, most)
                 for row, own_values, own_pieces in zip(
                     rows, values, pieces, strict=True
                 ):
@@ -321,14 +423,22 @@ class _Search:
     def _is_inner(self, ids: Integers, index: int) -> bool:
         return index < len(ids) and bool(self.vocabulary.inner[ids[index]])
 
+    def _own_columns(
+        self, scores: Tensor, kind: _Kind, places: list[int], length: int
+    ) -> Tensor:
+        """Of scores [m, V] those of a kind; of words of one piece with weights."""
+        columns = torch.from_numpy(self._columns_of(kind)).to(scores.device)
+        own = scores[:, columns]
+        if self.weigh is not None and length == 1:
+            own = own + self._weights(places, kind).to(own.device)
+            self.totals[places] = own.logsumexp(1).tolist()
+        return own
+
     def _likeliest(
-        self, scores: Tensor, kind: _Kind, most: int
+        self, own: Tensor, kind: _Kind, most: int
     ) -> tuple[list[list[float]], list[list[int]]]:
-        """The best pieces of a kind in each row [m, V], with their scores."""
+        """The best pieces of a kind in each row [m, columns], with their scores."""
         columns = self._columns_of(kind)
-        # An embedding may have rows that the vocabulary lacks, and the other way round.
-        columns = columns[columns < scores.shape[1]]
-        own = scores[:, torch.from_numpy(columns).to(scores.device)]
         values, places = own.topk(min(most, len(columns)), dim=1)
         return values.tolist(), columns[places.cpu().numpy()].tolist()
 
@@ -343,14 +453,16 @@ class _Search:
                     for piece in self.vocabulary.strings
                 ]
                 allowed = allowed & np.array(fits, dtype=bool)
-            self._columns[kind] = np.flatnonzero(allowed)
+            # An embedding may lack rows that the vocabulary has.
+            self._columns[kind] = np.flatnonzero(allowed[: self.width])
         return self._columns[kind]
 
     def _promising(self, number: int, grown: list[_End]) -> list[_End]:
         """Those that can still come among the best of a place, best first."""
         best = self.best[number]
         # Every further piece lowers a score, so nothing good is lost.
-        least = best[-1].score if len(best) == self.k else -np.inf
+        is_full = len(best) == self.k and self.weigh is None
+        least = best[-1].score if is_full else -np.inf
         grown = [end for end in grown if end.score > least]
         return sorted(grown, key=lambda end: -end.score)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from ..errors import Errors
@@ -55,6 +55,15 @@ def register_on_tokens(key: str, name: str, *, default: Any) -> None:
     _, method, getter, _ = Token.get_extension(name)
     if method is not None or getter is not None:
         raise ValueError(Errors.SE354(name=name, key=key))
+
+
+def register_on_spans(key: str, name: str, *, default: Any) -> None:
+    """The same for ``Span``."""
+    if not Span.has_extension(name):
+        Span.set_extension(name, default=default)
+    _, method, getter, _ = Span.get_extension(name)
+    if method is not None or getter is not None:
+        raise ValueError(Errors.SE503(name=name, key=key))
 
 
 def stored(doc: Doc, name: str, default: Any = ()) -> Any:

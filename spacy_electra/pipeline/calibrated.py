@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import srsly
+import torch
+from numpy.typing import NDArray
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..errors import Errors
@@ -161,6 +165,20 @@ class CalibratedComponent(HeadComponent):
         if scale is None:
             raise ValueError(Errors.SE539(name=self.name))
         return scale
+
+    def probabilities(
+        self, logits: Iterable[NDArray[np.float32]]
+    ) -> list[NDArray[np.float64]]:
+        """The scores of logits, calibrated where the settings say so."""
+        scale = self.scale
+        doubles = (torch.from_numpy(part).double() for part in logits)
+        scaled = (part / scale.temperature + scale.bias for part in doubles)
+        return [part.sigmoid().numpy() for part in scaled]
+
+    def scores_of(self, doc: Doc) -> NDArray[np.float64]:
+        """The probabilities that were set on a Doc; 0 where none was."""
+        attribute = self.cfg["score_attribute"]
+        return np.array([token._.get(attribute) for token in doc])
 
     def _table(self, setting: str) -> Calibration:
         table = self.calibration

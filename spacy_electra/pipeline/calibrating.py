@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Token
+from torch import Tensor
 
 from ..errors import Errors
 from ..layers.head import Head
@@ -207,8 +208,13 @@ def fingerprint(head: Head) -> str:
     It is that of their values in fp32, so that the same weights have one in every
     file.
     """
+    return fingerprint_of(head.load().own_weights())
+
+
+def fingerprint_of(weights: Mapping[str, Tensor]) -> str:
+    """As ``fingerprint``, of the weights of a head by their names."""
     digest = hashlib.sha256()
-    for name, weight in sorted(head.load().own_weights().items()):
+    for name, weight in sorted(weights.items()):
         digest.update(name.encode("utf8"))
         digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -134,6 +134,7 @@ def options_from(nlp: Language | None = None, **given: Any) -> PageOptions:
             own = {
                 "spans_key": component.cfg["spans_key"],
                 "score_attribute": component.cfg["score_attribute"],
+                "suggestion_attribute": component.cfg["suggestion_attribute"],
                 "threshold": component.mark_threshold,
                 "pieces": pieces_by(tokenizer),
             }

@@ -19,20 +19,21 @@ from ..errors import Errors
 from ..layers.head import Head
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
-from .calibrated import CALIBRATED, RATE, CalibratedComponent
+from .calibrated import CALIBRATED, RATE
 from .component import store_per_token, store_spans
 from .losses import binary_cross_entropy, over_texts
 from .places import Places, span_group
 from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
 from .rtd_scorer import Scores, gold_labels, keys_in, with_key
+from .suggesting import SUGGESTIONS, SuggestingComponent
 
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000
 _ATTRIBUTES = ("score_attribute", "flag_attribute")
 
 
-class ElectraRTD(CalibratedComponent):
+class ElectraRTD(SuggestingComponent):
     """Replaced-token detection as a pipeline component.
 
     Sets on each token the probability that it was replaced, and whether that reaches
@@ -50,6 +51,9 @@ class ElectraRTD(CalibratedComponent):
         calibration: File of that table; None takes the one beside the weights.
         domain: Of the table's domains, the one that counts; None for its default.
         calibrated: Whether scores are calibrated, by the table.
+        suggestions: Words to suggest for each marked one; 0 reads no generator.
+        generator: Their source; None takes the one beside that of the encoder.
+        suggestion_attribute: Name of the extension attribute of spans for them.
         spans_key: Where the marked words go in ``doc.spans``; where gold labels are
             found in training.
         label: Label of those spans.
@@ -78,6 +82,9 @@ class ElectraRTD(CalibratedComponent):
         calibration: str | None = None,
         domain: str | None = None,
         calibrated: bool = False,
+        suggestions: int = 0,
+        generator: str | None = None,
+        suggestion_attribute: str = "suggestions",
         spans_key: str = "rtd",
         label: str = "REPLACED",
         score_attribute: str = "rtd_score",
@@ -109,6 +116,7 @@ class ElectraRTD(CalibratedComponent):
         self.set_calibration(
             threshold, false_marks_per_1000, calibration, domain, calibrated
         )
+        self.set_suggestions(suggestions, generator, suggestion_attribute)
         # Of the objective "pretrain", once it has begun.
         self.pretraining: RTDPretraining | None = None
         # A string of its own, so that nlp.memory_zone() does not free it.
@@ -142,8 +150,7 @@ class ElectraRTD(CalibratedComponent):
         """Read the weights from the encoder's source, and look at the data.
 
         Args:
-            get_examples: Gives examples; with the objective "supervised", some of them
-                have the gold spans.
+            get_examples: Gives examples; for "supervised" some have gold spans.
             nlp: Not used.
 
         Raises:
@@ -154,17 +161,16 @@ class ElectraRTD(CalibratedComponent):
 
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        logits = [torch.from_numpy(part).double() for part in super().predict(docs)]
-        if self.cfg.get(CALIBRATED):
-            scale = self.scale
-            logits = [part / scale.temperature + scale.bias for part in logits]
-        return [part.sigmoid().numpy() for part in logits]
+        logits = super().predict(docs)
+        if CALIBRATED in self.cfg:
+            return self.probabilities(logits)
+        return [torch.from_numpy(part).double().sigmoid().numpy() for part in logits]
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]
     ) -> None:
         """Set what ``predict`` found."""
-        cfg = self.cfg
+        cfg, docs = self.cfg, list(docs)
         threshold = self.mark_threshold if RATE in cfg else cfg["threshold"]
         for doc, probabilities in zip(docs, scores, strict=True):
             marked = probabilities >= threshold
@@ -173,6 +179,8 @@ class ElectraRTD(CalibratedComponent):
             places = np.flatnonzero(marked).tolist()
             spans = [Span(doc, i, i + 1, label=cfg["label"]) for i in places]
             store_spans(doc, cfg["spans_key"], spans, probabilities[places])
+        if SUGGESTIONS in cfg:
+            self.store_suggestions(docs, cfg["spans_key"])
 
     def learn(self, examples: Sequence[Example]) -> float:
         """Learn in the way of the objective."""
@@ -199,9 +207,8 @@ class ElectraRTD(CalibratedComponent):
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Scores:
         """Score against gold spans, or, where there are none, by the objective.
 
-        With the objective "pretrain" and no gold spans, words of the examples' text are
-        replaced as in training, always with the same seed, and both networks are
-        scored on them.
+        With the objective "pretrain" words of the examples' text are replaced as in
+        training, always with the same seed, and both networks are scored on them.
         """
         examples = list(examples)
         key, scores = self.cfg["spans_key"], None
@@ -211,8 +218,3 @@ class ElectraRTD(CalibratedComponent):
             own = {"threshold": self.mark_threshold, "score_of": self.scores_of}
             scores = super().score(examples, **{**kwargs, "spans_key": key, **own})
         return with_key(scores, self, self.pipeline())
-
-    def scores_of(self, doc: Doc) -> NDArray[np.float64]:
-        """The probabilities that were set on a Doc; 0 where none was."""
-        attribute = self.cfg["score_attribute"]
-        return np.array([token._.get(attribute) for token in doc])

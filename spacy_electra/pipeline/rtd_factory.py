@@ -15,16 +15,25 @@ from .rtd_objectives import RTDObjective
 from .rtd_pretraining import PretrainRTD
 from .rtd_scorer import Scores
 
-# The settings of the encoder are the defaults of its architecture.
+# The architecture keeps its own default, so no config that is filled already changes.
+# Other settings of the encoder are those of its architecture.
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.RTD.v1",
-    "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
+    "encoder": {
+        "@architectures": "spacy-electra.Encoder.v1",
+        "source": "en_small",
+    },
 }
 
 
 @Language.factory(
     "electra_rtd",
-    assigns=["token._.rtd_score", "token._.is_replaced", "doc.spans"],
+    assigns=[
+        "token._.rtd_score",
+        "token._.is_replaced",
+        "doc.spans",
+        "span._.suggestions",
+    ],
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
@@ -32,6 +41,9 @@ DEFAULT_MODEL = {
         "calibration": None,
         "domain": None,
         "calibrated": False,
+        "suggestions": 0,
+        "generator": None,
+        "suggestion_attribute": "suggestions",
         "spans_key": "rtd",
         "label": "REPLACED",
         "score_attribute": "rtd_score",
@@ -61,6 +73,9 @@ def make_electra_rtd(
     calibration: str | None,
     domain: str | None,
     calibrated: bool,
+    suggestions: int,
+    generator: str | None,
+    suggestion_attribute: str,
     spans_key: str,
     label: str,
     score_attribute: str,
@@ -80,6 +95,9 @@ def make_electra_rtd(
         calibration=calibration,
         domain=domain,
         calibrated=calibrated,
+        suggestions=suggestions,
+        generator=generator,
+        suggestion_attribute=suggestion_attribute,
         spans_key=spans_key,
         label=label,
         score_attribute=score_attribute,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -32,14 +31,13 @@ from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align
 from ..tokenization.windows import make_windows
 from .component import is_made_up
+from .generators import folder_beside
 from .rtd_objectives import RTDObjective
 from .rtd_scorer import Scores, detection_scores
 
 if TYPE_CHECKING:
     from .rtd import ElectraRTD
 
-# Below the source of a discriminator.
-GENERATOR_FOLDER = "generator"
 # Where the number of a process goes in a seed, above those of the seed and the step.
 _RANK_BITS = 52
 
@@ -331,7 +329,9 @@ def load_generator(model: Head, settings: PretrainRTD) -> ElectraForMaskedLM:
     encoder = model.encoder.load()
     config = encoder.network.config
     if shim.is_empty:
-        folder = _generator_folder(model, settings)
+        folder = folder_beside(model.encoder.source)
+        if settings.generator is not None:
+            folder = resolve_source(settings.generator)
         if folder is None:
             network = ElectraForMaskedLM(config.generator(settings.generator_fraction))
         else:
@@ -344,18 +344,6 @@ def load_generator(model: Head, settings: PretrainRTD) -> ElectraForMaskedLM:
             raise ValueError(Errors.SE351(name=name, found=found, expected=expected))
     shim.move_to_default_device()
     return network
-
-
-def _generator_folder(model: Head, settings: PretrainRTD) -> Path | None:
-    if settings.generator is not None:
-        return resolve_source(settings.generator)
-    try:
-        beside = resolve_source(model.encoder.source)
-    except FileNotFoundError:
-        # A saved pipeline may be where its source is not.
-        return None
-    beside = beside / GENERATOR_FOLDER
-    return beside if beside.is_dir() else None
 
 
 def count_pieces(

@@ -236,6 +236,43 @@ def test_a_language_that_spacy_can_not_open_is_one_coded_error(
     assert named in output
 
 
+def test_suggestions_stand_with_marked_words(browser, tmp_path):
+    """Written by the command, and seen under the pointer and with the Tab key."""
+    text = "He was salt by the United States Senate on July 27, 1982."
+    file = tmp_path / "page.html"
+    options = ("--threshold", 0.9, "--suggestions", 2, "--output", file)
+    status, _ = show(text, "--source", "en_small", *options)
+    assert status == 0
+    page = browser.new_page()
+    page.set_default_timeout(5000)
+    page.goto(file.as_uri())
+    assert shown_tips(page) == []
+    page.locator(".text mark", has_text="salt").hover()
+    (tip,) = shown_tips(page)
+    fits = re.findall(r"(\w+) \((\d+)%\)", tip.inner_text())
+    assert len(fits) == 2 and "fits:" in tip.inner_text()
+    assert fits[0][0] in ("appointed", "elected")
+    page.mouse.move(0, 0)
+    page.locator(".show-pieces").focus()
+    page.keyboard.press("Tab")
+    (tip,) = shown_tips(page)
+    assert f"{fits[0][0]} (" in tip.inner_text()
+
+
+def test_pages_without_suggestions(tmp_path):
+    status, page = show(TEXT, "--source", "en_tiny", "--suggestions", 0)
+    assert status == 0 and "fits:" not in page
+    nlp = spacy.blank("en")
+    nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"source": "en_tiny"}}})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "saved")
+    saved = ("--source", tmp_path / "saved", "--threshold", 0.1)
+    status, page = show(TEXT, *saved)
+    assert status == 0 and "fits:" not in page
+    status, output = show(TEXT, *saved, "--suggestions", 2)
+    assert status == 1 and "[SE500]" in output
+
+
 def test_bad_input_is_one_coded_error(tmp_path):
     binary = tmp_path / "picture.bin"
     binary.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe")
@@ -246,6 +283,11 @@ def test_bad_input_is_one_coded_error(tmp_path):
         ((binary,), "SE4"),
         ((TEXT, "--source", "en_tiny", "--threshold", 7), "SE003"),
         ((TEXT, "--source", "en_tiny", "--false-marks", 0), "SE003"),
+        (
+            (TEXT, "--source", "en_tiny", "--false-marks", 2, "--threshold", 0.5),
+            "SE504",
+        ),
+        ((TEXT, "--source", "en_tiny", "--suggestions", -2), "SE003"),
         ((TEXT, "--source", "./nothing_like_it"), "SE20"),
     ):
         status, output = show(*arguments)

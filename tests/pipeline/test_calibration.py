@@ -291,7 +291,11 @@ def test_a_config_sets_the_rate_of_a_saved_pipeline(component, nlp, tmp_path):
 def test_a_table_is_read_from_a_file_of_ones_own(component, tmp_path):
     write_calibration(component.calibration, tmp_path / "own.json")
     nlp = spacy.blank("en")
-    config = {"calibration": str(tmp_path / "own.json"), "false_marks_per_1000": 10}
+    config = {
+        "calibration": str(tmp_path / "own.json"),
+        "false_marks_per_1000": 10,
+        "model": {"encoder": {"source": "en_tiny"}},
+    }
     own = nlp.add_pipe("electra_rtd", config=config)
     assert own.mark_threshold == pytest.approx(0.5)
     nlp.to_disk(tmp_path / "saved")

@@ -31,7 +31,8 @@ def shared(component=None, **config):
 
 def alone():
     nlp = spacy.blank("en")
-    nlp.add_pipe("electra_rtd", config={"model": {"encoder": {"precision": "fp32"}}})
+    encoder = {"source": "en_tiny", "precision": "fp32"}
+    nlp.add_pipe("electra_rtd", config={"model": {"encoder": encoder}})
     return nlp
 
 
