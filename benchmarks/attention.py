@@ -1,7 +1,8 @@
 """Which attention is faster on a CPU: the fused kernel or explicit matrix products.
 
 Both work on sequences of one length, as packed batches have them. The figures decide
-where `spacy_electra.models.attention` changes from one to the other.
+where `spacy_electra.models.attention` changes from one to the other. A second table has
+the softmax of scores in bf16 by itself: torch's, and by way of fp32 in chunks.
 
     python benchmarks/attention.py
 """
@@ -17,9 +18,10 @@ from machine import in_turn, median, write_result
 from torch import Tensor
 from wasabi import msg
 
-from spacy_electra.models.attention import explicit_attention
+from spacy_electra.models.attention import explicit_attention, softmax_by_chunks
 
 LENGTHS = (8, 16, 32, 64, 128, 192, 256, 384, 512)
+SOFTMAX_LENGTHS = (10, 16, 20, 28, 32, 50, 64, 100, 127, 128)
 
 
 def inputs(
@@ -50,6 +52,22 @@ def run(
         attend(leaf).sum().backward()
 
     return forward_and_back if train else forward
+
+
+def softmax_rows(tokens: int, heads: int, rounds: int) -> list[tuple[int, ...]]:
+    """Length, and microseconds of torch's softmax and of that in chunks."""
+    rows = []
+    for length in SOFTMAX_LENGTHS:
+        count = max(1, tokens // length) * heads
+        scores = torch.randn(count, length, length).bfloat16()
+        runs = {
+            "torch": lambda s=scores: torch.softmax(s, dim=-1),
+            "chunks": lambda s=scores: softmax_by_chunks(s),
+        }
+        with torch.inference_mode():
+            seconds = in_turn(runs, 5 * rounds)
+        rows.append((length, *(round(1e6 * median(seconds[n])) for n in runs)))
+    return rows
 
 
 def main(
@@ -87,8 +105,13 @@ def main(
     )
     shown = [(*row[:3], *(f"{value:.2f}" for value in row[3:])) for row in rows]
     msg.table(shown, header=header, divider=True)
+    of_softmax = softmax_rows(tokens, heads, rounds)
+    names = ("length", "torch, us", "chunks, us")
+    msg.table(of_softmax, header=names, divider=True)
     table = [dict(zip(header, row, strict=True)) for row in rows]
-    msg.good(f"Wrote {write_result('attention', {'tokens': tokens, 'rows': table})}")
+    softmax = [dict(zip(names, row, strict=True)) for row in of_softmax]
+    figures = {"tokens": tokens, "rows": table, "softmax": softmax}
+    msg.good(f"Wrote {write_result('attention', figures)}")
 
 
 if __name__ == "__main__":

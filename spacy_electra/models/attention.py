@@ -22,6 +22,11 @@ except ImportError:  # torch before 2.10
 # On a CPU, matrix products with an explicit softmax beat the fused kernel up to this
 # length, with and without gradients (benchmarks/attention.py).
 LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
+# torch's softmax of bf16 takes up to seven times as long for rows that are no multiple
+# of 32, so rows of that many go through fp32, in chunks that fit the cache
+# (benchmarks/attention.py).
+FEWEST_KEYS_IN_CHUNKS = 16
+SCORES_IN_A_CHUNK = 1 << 16
 
 
 class SelfAttention(nn.Module):
@@ -298,9 +303,32 @@ def explicit_attention(
     if causal:
         scores = scores + _later(scores, length)
     # The kernel computes in fp32 and rounds its result to the scores' precision.
-    weights = torch.softmax(scores, dim=-1)
+    if _is_faster_by_chunks(scores):
+        weights = softmax_by_chunks(scores)
+    else:
+        weights = torch.softmax(scores, dim=-1)
     weights = drop(weights, dropout) if dropout else weights
     return torch.bmm(weights, value).view(count, heads, length, width)
+
+
+def _is_faster_by_chunks(scores: Tensor) -> bool:
+    return (
+        scores.dtype == torch.bfloat16
+        and scores.device.type == "cpu"
+        and not scores.requires_grad
+        and scores.shape[-1] >= FEWEST_KEYS_IN_CHUNKS
+    )
+
+
+def softmax_by_chunks(scores: Tensor) -> Tensor:
+    """The softmax of bf16 scores, [N, Q, K], in their place, by way of fp32.
+
+    What comes out is the same but for the last bit of few numbers.
+    """
+    rows = max(1, SCORES_IN_A_CHUNK // (scores.shape[1] * scores.shape[2]))
+    for part in scores.split(rows):
+        part.copy_(torch.softmax(part.float(), dim=-1))
+    return scores
 
 
 def _explicit_is_faster(parts: Tensor, dropout: float) -> bool:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from spacy_electra.models import ElectraForPreTraining, PackedBatch, attention
-from spacy_electra.models.attention import explicit_attention
+from spacy_electra.models.attention import explicit_attention, softmax_by_chunks
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -21,6 +21,17 @@ def test_explicit_equals_fused(length, causal):
     (expected,) = torch.autograd.grad(fused.square().sum(), rows, retain_graph=True)
     (found,) = torch.autograd.grad(explicit.square().sum(), rows)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 17, 17), (700, 20, 20), (40, 127, 127)])
+def test_softmax_in_chunks_is_that_of_torch(shape):
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+    scores[..., -2:] = -torch.inf
+    expected = torch.softmax(scores, dim=-1)
+    found = softmax_by_chunks(scores)
+    # One step of bf16.
+    torch.testing.assert_close(found, expected, rtol=2**-7, atol=0)
+    assert not found[..., -2:].any()
 
 
 def test_dropout_keeps_the_mean():

@@ -1,0 +1,442 @@
+"""An encoder from text to states, beside what else runs it: speed, latency and error.
+
+One table: spacy-transformers, Transformers on torch, ONNX Runtime, OpenVINO, and this
+package, with the same weights, in each precision that they have, on UD English EWT's
+dev part. The engines take turns, round after round, and a figure is the median of the
+rounds. Peers tokenize with Transformers' fast tokenizer, cut texts into windows of 128
+pieces as this package does, sort them by length and pad batches of 32; this package is
+the whole `nlp.pipe` with `electra`. Words are what white space separates.
+
+    python benchmarks/peers.py ../shared/data --threads 2
+
+Peers that are not installed are left out (`pip install spacy-electra[bench]` has all).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+import typer
+from encoder_speed import (
+    SHAPES,
+    checkpoint,
+    docs_of,
+    electra,
+    encoder_flops,
+    matmul_limit,
+    theirs,
+)
+from machine import in_turn, median, write_result
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from wasabi import msg
+
+from spacy_electra.exchange.calibration import calibration_batches
+from spacy_electra.exchange.formats import FORMATS
+from spacy_electra.models import ElectraModel, PackedBatch
+from spacy_electra.models.int8 import Inputs, Int8Linear, Range, can_quantize
+from spacy_electra.source import resolve_source
+from spacy_electra.tokenization import ElectraTokenizer
+
+WINDOW, STRIDE = 128, 96
+SENTENCES_PER_BATCH = 32
+CALIBRATION_TEXTS = 128
+STATES_TEXTS = 64
+REFERENCE = "Transformers, torch fp32"
+Batch = dict[str, np.ndarray]
+
+
+class Peer:
+    """An engine that takes padded batches.
+
+    Args:
+        tokenizer: Transformers' fast one.
+        network: From a batch to the states, float [B, S, H].
+        precision: That most of its products are in.
+        run_all: Runs many batches, where that is more than one after the other.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        network: Callable[[Batch], np.ndarray],
+        precision: str,
+        run_all: Callable[[Sequence[Batch]], None] | None = None,
+    ) -> None:
+        self.tokenizer, self.network, self.precision = tokenizer, network, precision
+        self.run_all = run_all
+
+    def batches(self, texts: Sequence[str]) -> Iterator[Batch]:
+        """Windows of texts, sorted by length and padded."""
+        rows = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=WINDOW,
+            stride=WINDOW - 2 - STRIDE,
+            return_overflowing_tokens=True,
+        )["input_ids"]
+        rows.sort(key=len)
+        for start in range(0, len(rows), SENTENCES_PER_BATCH):
+            own = rows[start : start + SENTENCES_PER_BATCH]
+            longest = max(map(len, own))
+            ids = np.zeros((len(own), longest), dtype=np.int64)
+            mask = np.zeros_like(ids)
+            for place, row in enumerate(own):
+                ids[place, : len(row)] = row
+                mask[place, : len(row)] = 1
+            types = np.zeros_like(ids)
+            yield {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+    def __call__(self, texts: Sequence[str]) -> None:
+        """All states of texts."""
+        if self.run_all is not None:
+            self.run_all(list(self.batches(texts)))
+            return
+        for batch in self.batches(texts):
+            self.network(batch)
+
+    def states(self, texts: Sequence[str]) -> np.ndarray:
+        """Of the pieces of windows, in the order of their length, float [T, H]."""
+        found = []
+        for batch in self.batches(texts):
+            mask = batch["attention_mask"].astype(bool)
+            found.append(self.network(batch)[mask])
+        return np.concatenate(found).astype(np.float32)
+
+
+class Pipeline:
+    """A pipeline of spaCy.
+
+    Args:
+        nlp: With one component.
+        precision: That most of its products are in.
+        peer: Cuts windows, where states are compared.
+    """
+
+    def __init__(self, nlp: Language, precision: str, peer: Peer | None = None) -> None:
+        nlp.tokenizer = WhiteSpace(nlp.vocab)
+        self.nlp, self.precision, self.peer = nlp, precision, peer
+
+    def __call__(self, texts: Sequence[str]) -> None:
+        """All states of texts."""
+        for _ in self.nlp.pipe(texts):
+            pass
+
+    def states(self, texts: Sequence[str]) -> np.ndarray | None:
+        """As those of a peer; None for spacy-transformers, which runs the reference."""
+        if self.peer is None:
+            return None
+        run = self.nlp.get_pipe("electra").model.shim.ready(is_train=False)
+        found = []
+        for batch in self.peer.batches(texts):
+            lengths = batch["attention_mask"].sum(1)
+            rows = zip(batch["input_ids"], lengths, strict=True)
+            sequences = [torch.from_numpy(ids[:length]) for ids, length in rows]
+            packed = PackedBatch.from_sequences(sequences)
+            output, _ = run(lambda n, p=packed: n.forward_packed(p).last_hidden_state)
+            found.append(output.float().numpy())
+        return np.concatenate(found)
+
+
+class WhiteSpace:
+    """Tokens that white space separates."""
+
+    def __init__(self, vocab: Any) -> None:
+        self.vocab = vocab
+
+    def __call__(self, text: str) -> Doc:
+        """A Doc without annotation."""
+        return Doc(self.vocab, words=text.split())
+
+
+Engine = Peer | Pipeline
+
+
+def installed(*packages: str) -> bool:
+    """Whether all packages are there; says which are not."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        msg.warn(f"Left out, for want of {', '.join(missing)}")
+    return not missing
+
+
+def of_transformers(source: Path, tokenizer: Any) -> dict[str, Engine]:
+    """Transformers' own class, in torch."""
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(source).eval()
+
+    def run(batch: Batch, bf16: bool) -> np.ndarray:
+        inputs = {name: torch.from_numpy(rows) for name, rows in batch.items()}
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, bf16):
+            states = network(**inputs).last_hidden_state
+        return states.float().numpy()
+
+    return {
+        REFERENCE: Peer(tokenizer, lambda batch: run(batch, False), "fp32"),
+        "Transformers, torch bf16 autocast": Peer(
+            tokenizer, lambda batch: run(batch, True), "bf16"
+        ),
+    }
+
+
+def of_onnxruntime(
+    network: ElectraModel, folder: Path, tokenizer: Any, threads: int
+) -> Iterator[tuple[str, Engine]]:
+    """ONNX Runtime, fp32 and dynamic int8."""
+    import onnxruntime
+
+    form = FORMATS["onnx"]
+    for precision in form.PRECISIONS:
+        place = folder / f"onnx_{precision}"
+        place.mkdir()
+        form.write(network, place, precision, ())
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(place / form.FILE, options)
+        yield (
+            f"ONNX Runtime {precision}",
+            Peer(
+                tokenizer,
+                lambda batch, s=session: s.run(["last_hidden_state"], batch)[0],
+                precision,
+            ),
+        )
+
+
+def of_openvino(
+    network: ElectraModel,
+    folder: Path,
+    tokenizer: Any,
+    threads: int,
+    calibration: Sequence[Batch],
+) -> Iterator[tuple[str, Engine]]:
+    """OpenVINO in its throughput mode: fp32, bf16 and NNCF's int8."""
+    import openvino
+
+    form = FORMATS["openvino"]
+    for precision, hint in (("fp32", "f32"), ("fp32", "bf16"), ("int8", "f32")):
+        place = folder / f"openvino_{precision}"
+        if not place.exists():
+            place.mkdir()
+            form.write(network, place, precision, calibration)
+        settings = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+        }
+        model = openvino.compile_model(place / form.FILE, "CPU", settings)
+        queue = openvino.AsyncInferQueue(model)
+
+        def run_all(batches: Sequence[Batch], queue: Any = queue) -> None:
+            for batch in batches:
+                queue.start_async(batch)
+            queue.wait_all()
+
+        name = "bf16" if hint == "bf16" else precision
+        yield (
+            f"OpenVINO {name}",
+            Peer(
+                tokenizer,
+                lambda batch, m=model: m(batch)["last_hidden_state"],
+                name,
+                run_all,
+            ),
+        )
+
+
+def of_package(source: Path, peer: Peer, texts: Sequence[str]) -> dict[str, Engine]:
+    """`nlp.pipe` with `electra`, in each precision that this processor has."""
+    engines: dict[str, Engine] = {}
+    for precision in ("fp32", "bf16", "int8"):
+        nlp = electra(str(source), precision)
+        model = nlp.get_pipe("electra").model
+        if precision == "int8" and not can_quantize(model.shim.network):
+            msg.warn("Left out: int8, which this processor or torch has not")
+            continue
+        docs = [nlp.make_doc(text) for text in texts]
+        model.calibrate(Example(doc, doc).reference for doc in docs)
+        engines[f"spacy-electra {precision}"] = Pipeline(nlp, precision, peer)
+    return engines
+
+
+def limits(width: int) -> dict[str, float]:
+    """GFLOP/s of matrix products alone, in each precision."""
+    found = {
+        "fp32": matmul_limit(torch.float32, width),
+        "bf16": matmul_limit(torch.bfloat16, width),
+    }
+    rows = torch.randint(0, 256, (8192, width), dtype=torch.uint8)
+    inputs = Inputs(Range(0.02, 128), torch.ones(width))
+    try:
+        linear = Int8Linear(
+            torch.randn(4 * width, width), torch.zeros(4 * width), inputs
+        )
+    except (AttributeError, RuntimeError):
+        return found
+    seconds = in_turn({"": lambda: linear(rows, torch.bfloat16)}, 20)[""]
+    found["int8"] = 2 * rows.numel() * 4 * width / min(seconds) / 1e9
+    return found
+
+
+def latencies(engine: Engine, texts: Sequence[str]) -> dict[str, float]:
+    """Milliseconds of single texts, the middle one and that of the slowest 20th."""
+    taken = []
+    for text in texts:
+        started = time.perf_counter()
+        engine([text])
+        taken.append(1000 * (time.perf_counter() - started))
+    return {
+        "p50": float(np.percentile(taken, 50)),
+        "p95": float(np.percentile(taken, 95)),
+    }
+
+
+def engines_of(
+    source: Path, folder: Path, threads: int, calibration: Sequence[str]
+) -> dict[str, Engine]:
+    """All that are installed, by name."""
+    from transformers import AutoTokenizer
+
+    network = ElectraModel.from_pretrained(source).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    found: dict[str, Engine] = {}
+    if installed("spacy_transformers"):
+        name = "spacy-transformers"
+        found[name] = Pipeline(theirs(str(source)), "fp32")
+    found |= of_transformers(source, tokenizer)
+    if installed("onnx", "onnxscript", "onnxruntime"):
+        found |= of_onnxruntime(network, folder, tokenizer, threads)
+    if installed("onnx", "onnxscript", "openvino", "nncf"):
+        own = ElectraTokenizer.from_pretrained(source)
+        batches = calibration_batches(calibration, own, network)
+        found |= of_openvino(network, folder, tokenizer, threads, batches)
+    peer = found[REFERENCE]
+    assert isinstance(peer, Peer)
+    return found | of_package(source, peer, calibration)
+
+
+def measure(
+    engines: dict[str, Engine],
+    corpora: dict[str, list[str]],
+    rounds: int,
+    single: Sequence[str],
+    flops: dict[str, float],
+    limit: dict[str, float],
+) -> list[dict[str, Any]]:
+    """A row an engine."""
+    reference = engines[REFERENCE].states(single)
+    rows: list[dict[str, Any]] = []
+    for name, engine in engines.items():
+        states = engine.states(single)
+        error = None
+        if states is not None and name != REFERENCE:
+            difference = np.linalg.norm(states - reference)
+            error = float(difference / np.linalg.norm(reference))
+        row = {"engine": name, "error": error, "latency_ms": latencies(engine, single)}
+        rows.append(row)
+    for corpus, texts in corpora.items():
+        runs = {n: lambda e=e, t=texts: e(t) for n, e in engines.items()}
+        seconds = in_turn(runs, rounds)
+        words = sum(len(text.split()) for text in texts)
+        for row in rows:
+            own = seconds[row["engine"]]
+            first = seconds[next(iter(engines))]
+            rate = flops[corpus] / median(own) / 1e9
+            row[corpus] = {
+                "words_per_second": words / median(own),
+                "times_the_first": median(
+                    [a / b for a, b in zip(first, own, strict=True)]
+                ),
+                "share_of_limit": rate / limit[engines[row["engine"]].precision],
+            }
+    return rows
+
+
+def print_rows(rows: Sequence[dict[str, Any]], corpora: Sequence[str]) -> None:
+    """The table."""
+    header = ["Engine"]
+    for corpus in corpora:
+        header += [f"{corpus}, words/s", "times", "of limit"]
+    header += ["Error of states", "One text, p50 ms", "p95 ms"]
+    cells = []
+    for row in rows:
+        line = [row["engine"]]
+        for corpus in corpora:
+            own = row[corpus]
+            line += [
+                f"{own['words_per_second']:,.0f}",
+                f"{own['times_the_first']:.1f}",
+                f"{own['share_of_limit']:.0%}",
+            ]
+        line.append("" if row["error"] is None else f"{row['error']:.2%}")
+        line += [f"{row['latency_ms'][name]:.1f}" for name in ("p50", "p95")]
+        cells.append(line)
+    msg.table(cells, header=header, divider=True)
+
+
+def main(
+    data: Path = typer.Argument(..., help="Folder of the data sets"),
+    shape: str = typer.Option("small", help=f"Random weights: {', '.join(SHAPES)}"),
+    source: str = typer.Option(None, help="Checkpoint, in place of random weights"),
+    threads: int = typer.Option(2, help="Of each engine"),
+    rounds: int = typer.Option(3, help="How often each is timed"),
+    limit: int = typer.Option(0, help="Most sentences, and documents; 0 for all"),
+    out: str = typer.Option(None, help="Name of the file in results"),
+) -> None:
+    """Measure all engines; print and write the figures."""
+    torch.set_num_threads(threads)
+    file = data / "ud_english_ewt" / "en_ewt-ud-dev.conllu"
+    documents, sentences = docs_of(file)
+    train, _ = docs_of(file.with_name("en_ewt-ud-train.conllu"))
+    calibration = [" ".join(part[:80]) for part in train[:CALIBRATION_TEXTS]]
+    corpora = {
+        "sentences": [" ".join(part) for part in sentences[: limit or None]],
+        "documents": [" ".join(part) for part in documents[: limit or None]],
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if source is None:
+            tokenizer = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
+            path = Path(checkpoint(shape, tokenizer, folder / "checkpoint"))
+        else:
+            path = folder / "checkpoint"
+            ElectraModel.from_pretrained(source).save_pretrained(path)
+            ElectraTokenizer.from_pretrained(source).save_pretrained(path)
+        engines = engines_of(path, folder, threads, calibration)
+        config = ElectraModel.from_pretrained(path).config
+        peer = engines[REFERENCE]
+        assert isinstance(peer, Peer)
+        flops = {
+            name: encoder_flops(
+                [int(n) for b in peer.batches(t) for n in b["attention_mask"].sum(1)],
+                config,
+            )
+            for name, t in corpora.items()
+        }
+        limit_of = limits(config.hidden_size)
+        single = corpora["sentences"][:STATES_TEXTS]
+        rows = measure(engines, corpora, rounds, single, flops, limit_of)
+    print_rows(rows, list(corpora))
+    figures = {
+        "checkpoint": source or shape,
+        "texts": {name: len(texts) for name, texts in corpora.items()},
+        "limits_gflops": limit_of,
+        "spacy": spacy.__version__,
+        "rows": rows,
+    }
+    name = out or f"peers_{source or shape}_{threads}"
+    msg.good(f"Wrote {write_result(name, figures)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
