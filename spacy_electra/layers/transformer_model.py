@@ -95,13 +95,11 @@ def make_transformer_model(
     Raises:
         ValueError: If there is no such precision, or the windows make no sense.
     """
-    if mixed_precision and precision == "auto":
-        precision = "bf16"
     settings = EncoderSettings(
         window=window,
         stride=stride,
         max_tokens=max_tokens,
-        precision=precision,
+        precision=_precision(precision, mixed_precision),
         layer_decay=layer_decay,
         frozen_layers=frozen_layers,
         gradient_checkpointing=gradient_checkpointing,
@@ -275,11 +273,13 @@ def replace_listener(
     """
     if not isinstance(listener, EncoderListener):
         return chain(model, split_trf_batch())
+    attrs = model.attrs
     encoder = Encoder(
         model.source,
-        model.attrs["window"],
-        model.attrs["stride"],
-        model.attrs["max_tokens"],
+        attrs["window"],
+        attrs["stride"],
+        attrs["max_tokens"],
+        tokenizer_config=_settings(attrs["tokenizer_config"]),
     )
     shim, own = model.shim, encoder.shim
     own.precision, own.tuning = shim.precision, shim.tuning
@@ -299,25 +299,40 @@ def replace_listener_cfg(
 
     Args:
         encoder: Config of a TransformerModel.
-        listener: Config of what listened, with pooling and all.
+        listener: Config of what listened: with a pooling; bare, for one of this
+            package's components; or with that as its ``encoder``.
     """
-    if "TransformerListener" in listener["@architectures"]:
+    kind = listener["@architectures"]
+    if "TransformerListener" in kind:
         pooling = {key: listener[key] for key in ("pooling", "grad_factor")}
         architecture = "spacy-electra.Tok2VecTransformer.v1"
         return {**encoder, **pooling, "@architectures": architecture}
-    if "encoder" not in listener:
-        return dict(encoder)
+    own = _own_encoder(encoder)
+    return own if "EncoderListener" in kind else {**listener, "encoder": own}
+
+
+def _own_encoder(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of an Encoder that is equal to a TransformerModel."""
     shared = set(signature(Encoder).parameters)
-    own = {name: value for name, value in encoder.items() if name in shared}
-    changes = encoder.get("transformer_config", {})
-    own["source"] = _with_revision(encoder["name"], changes)
-    own["tokenizer_config"] = {
-        name: value
-        for name, value in encoder.get("tokenizer_config", {}).items()
-        if name in _tokenizer_settings()
-    }
+    own = {name: value for name, value in config.items() if name in shared}
     own["@architectures"] = "spacy-electra.Encoder.v1"
-    return {**listener, "encoder": own}
+    changes = config.get("transformer_config", {})
+    own["source"] = _with_revision(config["name"], changes)
+    own["tokenizer_config"] = _settings(config.get("tokenizer_config", {}))
+    own["precision"] = _precision(
+        config.get("precision", EncoderSettings.precision),
+        config.get("mixed_precision", False),
+    )
+    return own
+
+
+def _settings(tokenizer_config: dict[str, Any]) -> dict[str, Any]:
+    known = _tokenizer_settings()
+    return {name: value for name, value in tokenizer_config.items() if name in known}
+
+
+def _precision(precision: str, mixed_precision: bool) -> str:
+    return "bf16" if mixed_precision and precision == "auto" else precision
 
 
 def all_hidden(network: Any, batch: PackedBatch) -> Tensor:

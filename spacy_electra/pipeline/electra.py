@@ -12,7 +12,6 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
-from thinc.types import Floats2d
 
 from ..errors import Errors, Warnings
 from ..layers.adapter import (
@@ -29,12 +28,13 @@ from .component import TOKENS_PER_GROUP, annotate_in_groups
 from .listening import (
     FixedReaderCount,
     Listener,
-    PipelineRef,
     ReaderCount,
     link,
     listeners_in,
     watch,
 )
+from .pipeline_ref import PipelineRef, linking_pipeline
+from .replacing import ListenerConfigs
 from .shared_update import SharedUpdate
 from .token_vectors import token_vectors
 
@@ -93,6 +93,9 @@ class Electra(Transformer):
         self.cfg["set_tensor"] = set_tensor
         self._pending: SharedUpdate | None = None
         self._nlp = PipelineRef(nlp)
+        # With it spaCy could replace no listener but one at `model.tok2vec`.
+        model.attrs.pop("replace_listener_cfg", None)
+        self._configs = ListenerConfigs(self._nlp)
         self._readers: ReaderCount | FixedReaderCount = ReaderCount(self, self._nlp)
         # Names that it had before it was renamed are among them.
         self._names = {name}
@@ -122,6 +125,7 @@ class Electra(Transformer):
 
     def find_listeners(self, component: Any) -> None:
         """Serve the listeners of a component from now on."""
+        self._nlp.follow(linking_pipeline())
         for listener in listeners_in(component):
             if self.serves(listener):
                 self._warn_of_others(listener, component.name)
@@ -152,9 +156,11 @@ class Electra(Transformer):
         if isinstance(self._readers, FixedReaderCount):
             self._readers = ReaderCount(self, self._nlp)
         link(listener, self, self._nlp)
+        self._configs.remember(component_name)
 
     def remove_listener(self, listener: Listener, component_name: str) -> bool:
         """Serve a listener no more; whether it was served."""
+        self._configs.mend(component_name, self.name)
         if isinstance(listener, EncoderListener):
             listener.upstream = None
         return super().remove_listener(
@@ -188,11 +194,6 @@ class Electra(Transformer):
                 doc.tensor = cast(Any, token_vectors(doc))
         if not self.cfg["store"]:
             lend(docs, self._readers.count())
-
-    @staticmethod
-    def token_vectors(doc: Doc) -> Floats2d:
-        """One vector a token; see the function ``token_vectors``."""
-        return token_vectors(doc)
 
     def update(
         self,

@@ -16,13 +16,17 @@ from .lm_learning import Knowledge
 
 Scores = dict[str, Any]
 Measure = Callable[[Sequence[Doc]], Knowledge | None]
-# From texts and a way to hide pieces to the likelihood of each piece.
+# From texts and a way to hide pieces to the log-likelihood of each piece of each text.
 Likelihoods = Callable[[Sequence[Doc], str], list[NDArray[np.float64]]]
 
 
 @registry.scorers("spacy-electra.MaskedLMScorer.v1")
 def make_masked_lm_scorer(hidden: str | None = None) -> Callable[..., Scores]:
     """Loss, perplexity and accuracy at masked pieces, and pseudo-perplexity.
+
+    The latter is exp(-sum of pseudo-log-likelihoods / number of pieces) over all texts
+    (Salazar et al., 2020, "Masked language model scoring"). Special pieces, as a [MASK]
+    in a text, do not count.
 
     Args:
         hidden: With which pieces hidden the pseudo-perplexity is computed, as in
@@ -46,7 +50,7 @@ def make_masked_lm_scorer(hidden: str | None = None) -> Callable[..., Scores]:
         scores = _scores("mlm", measure(docs))
         if hidden is not None:
             known = np.concatenate([np.zeros(0), *piece_likelihoods(docs, hidden)])
-            known = known[np.isfinite(known)]
+            known = known[~np.isnan(known)]
             loss = -float(known.mean()) if len(known) else None
             scores["mlm_pseudo_perplexity"] = _perplexity(loss)
         return scores

@@ -170,10 +170,21 @@ class ElectraMLM(HeadComponent):
             Of each Doc the sums over the pieces of its tokens, float64 [tokens]. A
             piece that spans two tokens counts for the first; white space has 0.
         """
+        docs = list(docs)
+        found = self.piece_log_likelihoods(docs, hidden)
+        aligned = align(docs, self.language_model().tokenizer)
+        return [sums_per_token(*pair) for pair in zip(found, aligned, strict=True)]
+
+    def piece_log_likelihoods(
+        self, docs: Iterable[Doc], hidden: str = "piece"
+    ) -> list[NDArray[np.float64]]:
+        """As ``log_likelihoods``, of each piece of a Doc, float64 [pieces].
+
+        That of a special piece, as [MASK], is nan.
+        """
         model = self.language_model()
         aligned = align(list(docs), model.tokenizer)
-        found = pseudo_log_likelihoods(model, [part.ids for part in aligned], hidden)
-        return [sums_per_token(*pair) for pair in zip(found, aligned, strict=True)]
+        return pseudo_log_likelihoods(model, [part.ids for part in aligned], hidden)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """The words for every [MASK], and likelihoods, without setting them."""
@@ -211,5 +222,8 @@ class ElectraMLM(HeadComponent):
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score held-out text; examples need no annotation."""
-        own = {"measure": self.knowledge, "piece_likelihoods": self.log_likelihoods}
+        own = {
+            "measure": self.knowledge,
+            "piece_likelihoods": self.piece_log_likelihoods,
+        }
         return super().score(examples, **{**kwargs, **own})

@@ -241,6 +241,21 @@ def test_spacys_tokens_may_be_the_words(source):
     assert component.score(data)["causal_lm_accuracy"] >= 0.0
 
 
+def test_perplexity_is_that_of_transformers_per_piece(source, surprisal):
+    """White space is no piece, and a token may be several."""
+    nlp = pipeline(source)
+    texts = ["the cat \n\n sees a birdcage .", "", "  ", "she hears 7 catbirds"]
+    data = examples(nlp, texts)
+    bits = [value for text in texts for value in surprisal(text)]
+    assert len(bits) > sum(len(example.predicted) for example in data)
+    scores = nlp.evaluate(data)
+    assert scores["causal_lm_perplexity"] == pytest.approx(2 ** np.mean(bits), rel=1e-4)
+    characters = sum(map(len, texts))
+    assert scores["causal_lm_bits_per_character"] == pytest.approx(
+        sum(bits) / characters, rel=1e-4
+    )
+
+
 def test_nothing_to_predict_changes_nothing(source):
     nlp = pipeline(source)
     (_, component) = nlp.pipeline[0]

@@ -338,18 +338,44 @@ def test_it_learns_from_raw_text(tmp_path):
     )
 
 
-def test_pseudo_perplexity_is_scored_where_asked_for(source, grammar):
-    nlp = pipeline(
-        source,
-        scorer={"@scorers": "spacy-electra.MaskedLMScorer.v1", "hidden": "piece"},
-    )
-    (_, component) = nlp.pipeline[0]
-    data = examples(nlp, ["the cat sees a bird .", "", "she hears"])
+def test_pseudo_perplexity_is_that_of_transformers_with_each_piece_hidden(sources):
+    """Per piece: white space is none, and a token may be several."""
+    folder, theirs = sources["tied"]
+    scorer = {"@scorers": "spacy-electra.MaskedLMScorer.v1", "hidden": "piece"}
+    nlp = pipeline(folder, scorer=scorer)
+    texts = ["the cat \n\n sees a birdcage .", "", "  ", "she hears 7 catbirds"]
+    data = examples(nlp, texts)
+    tokenizer = their_tokenizer(folder)
+    found = []
+    for text in texts:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        for place in range(1, ids.shape[1] - 1):
+            hidden = ids.clone()
+            hidden[0, place] = tokenizer.mask_token_id
+            with torch.no_grad():
+                logits = theirs(hidden).logits[0, place]
+            found.append(float(logits.log_softmax(-1)[ids[0, place]]))
+    tokens = sum(len(example.predicted) for example in data)
+    assert len(found) > tokens
     scores = nlp.evaluate(data)
-    docs = [example.predicted for example in data]
-    total = sum(own.sum() for own in component.log_likelihoods(docs))
-    assert scores["mlm_pseudo_perplexity"] == pytest.approx(np.exp(-total / 8))
-    assert "mlm_pseudo_perplexity" not in pipeline(source).evaluate(data)
+    expected = np.exp(-np.mean(found))
+    assert scores["mlm_pseudo_perplexity"] == pytest.approx(expected, rel=1e-4)
+    assert "mlm_pseudo_perplexity" not in pipeline(folder).evaluate(data)
+
+
+def test_special_pieces_of_a_text_do_not_count_in_its_pseudo_perplexity(source):
+    scorer = {"@scorers": "spacy-electra.MaskedLMScorer.v1", "hidden": "piece"}
+    nlp = pipeline(source, scorer=scorer)
+    (_, component) = nlp.pipeline[0]
+    data = examples(nlp, ["the [MASK] sees a bird"])
+    (own,) = component.piece_log_likelihoods([data[0].predicted])
+    assert np.isnan(own).tolist() == [False, True, *[False] * (len(own) - 2)]
+    (expected,) = component.log_likelihoods([data[0].predicted])
+    scores = nlp.evaluate(data)
+    assert scores["mlm_pseudo_perplexity"] == pytest.approx(
+        np.exp(-expected.sum() / (len(own) - 1))
+    )
+    assert nlp.evaluate(examples(nlp, ["[MASK]"]))["mlm_pseudo_perplexity"] is None
 
 
 def on_electra(source, **config):
