@@ -23,12 +23,11 @@ import spacy_electra.models
 from spacy_electra.tokenization import ElectraTokenizer
 
 WARMUP = 0.1
-# Random numbers of dropout would differ, and a run of minutes be mostly about those.
-NO_DROPOUT = {
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "summary_last_dropout": 0.0,
-}
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "summary_last_dropout",
+)
 THEIRS, OURS = "Transformers", "component"
 SIDES = (THEIRS, OURS)
 Run = dict[str, Any]
@@ -85,14 +84,22 @@ class Ours:
 
 
 def write_start(
-    source: Path, task: Task, labels: list[str], seed: int, to: Path
+    source: Path,
+    task: Task,
+    labels: list[str],
+    seed: int,
+    to: Path,
+    dropout: float = 0.0,
 ) -> int:
     """Write the checkpoint that both sides open; gives its number of positions.
 
-    What the source lacks of the head is drawn by the seed.
+    What the source lacks of the head is drawn by the seed. There is no dropout, unless
+    it is asked for: its random numbers would differ, and a run of minutes be mostly
+    about those.
     """
     fix_random_seed(seed)
-    changes: dict[str, Any] = {"problem_type": task.problem, **NO_DROPOUT}
+    changes: dict[str, Any] = dict.fromkeys(DROPOUTS, dropout)
+    changes["problem_type"] = task.problem
     if labels:
         changes["id2label"] = dict(enumerate(labels))
     if task.loop.name == "ElectraForCausalLM":
