@@ -88,6 +88,7 @@ GROUND = {
     "hub_download",
     "hub_files",
     "hub_problems",
+    "json_file",
     "metrics",
     "nearest",
     "source",

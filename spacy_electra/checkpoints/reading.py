@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import Errors
+from ..json_file import read_json_object
 from ..weight_files import SAFETENSORS, WEIGHT_FILES
 from .formats import FORMATS, Format, safetensors_file, weights_file
 from .formats.checks import check_file
@@ -28,13 +28,7 @@ def read_json(file: Path) -> dict[str, Any]:
         ValueError: If it is no regular file, or not JSON, or no object.
     """
     check_file(file)
-    try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise ValueError(Errors.SE210(file=file, error=error)) from error
-    if not isinstance(values, dict):
-        raise ValueError(Errors.SE210(file=file, error="it is no JSON object"))
-    return values
+    return read_json_object(file, Errors.SE210)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from ..models import (
 )
 from ..models.config import PROBLEM_TYPES
 from .encoding import AnyEncoder
-from .head import Head, by_problem, resize_output, softmax
+from .head_model import Head, by_problem, resize_output, softmax
 from .language_model_heads import CausalHead, MaskedHead
 from .network_shim import NetworkShim
 from .units import (

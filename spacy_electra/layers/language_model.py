@@ -19,7 +19,7 @@ from ..tokenization.alignment import Integers
 from ..tokenization.windows import SPECIALS, with_specials
 from .encoder_shim import EncoderShim
 from .encoding import AnyEncoder, last_hidden
-from .head import Head
+from .head_model import Head
 from .listener import EncoderListener
 from .network_shim import NetworkShim
 

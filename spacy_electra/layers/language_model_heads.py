@@ -6,7 +6,7 @@ import warnings
 
 from ..errors import Errors, Warnings
 from ..models import ElectraConfig
-from .head import Head
+from .head_model import Head
 from .listener import EncoderListener
 from .network_shim import NetworkShim
 

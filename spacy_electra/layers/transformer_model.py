@@ -304,9 +304,13 @@ def replace_listener_cfg(
     """
     kind = listener["@architectures"]
     if "TransformerListener" in kind:
-        pooling = {key: listener[key] for key in ("pooling", "grad_factor")}
-        architecture = "spacy-electra.Tok2VecTransformer.v1"
-        return {**encoder, **pooling, "@architectures": architecture}
+        return {
+            **encoder,
+            # The default of this package's listener.
+            "pooling": listener["pooling"] or {"@layers": "reduce_mean.v1"},
+            "grad_factor": listener["grad_factor"],
+            "@architectures": "spacy-electra.Tok2VecTransformer.v1",
+        }
     own = _own_encoder(encoder)
     return own if "EncoderListener" in kind else {**listener, "encoder": own}
 

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..models import ElectraForCausalLM, split_by_tokens
 from ..models.precision import autocast
-from .head import Head
+from .head_model import Head
 from .language_model import load_language_model, window_attributes
 
 

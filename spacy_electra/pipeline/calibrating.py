@@ -13,7 +13,7 @@ from spacy.tokens import Doc, Token
 from torch import Tensor
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from .calibration import (
     HIGHEST_RATE,
     Domain,

@@ -13,7 +13,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..layers.encoding import note_language
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.language_model import LanguageModel, window_attributes
 from ..layers.likelihood import log_likelihoods, sums_per_token
 from ..layers.listener import EncoderListener, release

@@ -18,7 +18,7 @@ from thinc.api import Optimizer
 from thinc.util import to_numpy
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.listener import EncoderListener
 from ..layers.types import Text
 from ..tokenization.alignment import token_starts

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..errors import Errors
 from ..layers.division import add_up, current_division, own_random_numbers
 from ..layers.encoding import last_hidden, packed_batches
-from ..layers.head import Head, unchanged
+from ..layers.head_model import Head, unchanged
 from ..layers.language_model import (
     LOGITS_PER_PASS,
     LanguageModel,

@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 
 from ..layers.candidates import Candidate, find_candidates, places_of_tokens
 from ..layers.encoding import note_language
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.language_model import LanguageModel
 from ..layers.likelihood import check_hidden, pseudo_log_likelihoods, sums_per_token
 from ..layers.listener import EncoderListener, release

@@ -8,7 +8,7 @@ from typing import Any
 
 from spacy.language import Language
 
-from ..layers.head import Head
+from ..layers.head_model import Head
 from .lm_learning import MaskingSettings
 from .mlm import ElectraMLM
 from .places import joined

@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 from thinc.util import to_numpy
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.types import TextPair
 from .attributes import same_inputs
 from .choices import gold_choice, register_choices, set_choice, texts_of_choices

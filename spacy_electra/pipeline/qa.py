@@ -11,7 +11,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.types import TextPair
 from ..layers.units import PlaceOutputs
 from .answers import answer_loss, find_answers

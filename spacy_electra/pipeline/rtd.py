@@ -16,7 +16,7 @@ from spacy.vocab import Vocab
 from thinc.types import Floats1d
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibrated import CALIBRATED, RATE

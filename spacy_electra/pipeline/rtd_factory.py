@@ -8,7 +8,7 @@ from typing import Any
 
 from spacy.language import Language
 
-from ..layers.head import Head
+from ..layers.head_model import Head
 from .places import joined
 from .rtd import ElectraRTD
 from .rtd_objectives import RTDObjective

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import Errors
 from ..layers.division import add_up, current_division, own_random_numbers
 from ..layers.encoding import packed_batches
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.heads import generator_shim
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.precision import autocast

@@ -15,7 +15,7 @@ from thinc.types import Floats2d
 from thinc.util import to_numpy
 
 from ..errors import Errors
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.types import Text, TextPair
 from .attributes import register, stored
 from .component import HeadComponent, check_probability

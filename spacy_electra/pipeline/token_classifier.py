@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.types import Floats2d
 
 from ..errors import Errors, listed
-from ..layers.head import Head
+from ..layers.head_model import Head
 from .attributes import NO_LABEL, NO_SCORE, register_on_tokens
 from .component import HeadComponent, store_per_token, store_spans
 from .losses import cross_entropy, over_texts

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spacy.language import Language
 
-from ..layers.head import Head
+from ..layers.head_model import Head
 from .places import joined
 from .token_classifier import ElectraTokenClassifier
 from .token_classifier_scorer import Scores

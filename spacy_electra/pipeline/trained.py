@@ -10,7 +10,7 @@ from thinc.api import Model
 
 from ..errors import Errors
 from ..layers.encoding import WithEncoder
-from ..layers.head import Head
+from ..layers.head_model import Head
 from ..layers.listener import EncoderListener
 from ..layers.network_shim import NetworkShim
 from ..models import ElectraForMaskedLM

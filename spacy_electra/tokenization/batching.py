@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Errors
-from .encoding import Encoding, Integers
+from .batch_encoding import Encoding, Integers
 
 _CUTS = {
     True: "longest_first",

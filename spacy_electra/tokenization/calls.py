@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import Errors, Warnings
+from .batch_encoding import BatchEncoding, Encoding
 from .batching import (
     Cut,
     Frame,
@@ -19,7 +20,6 @@ from .batching import (
     rows_of,
     target_length,
 )
-from .encoding import BatchEncoding, Encoding
 from .inputs import Inputs, Text, read_inputs
 from .lookup import Lookup
 from .tensors import as_lists, kind_of

@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ..errors import Errors, Warnings
+from ..json_file import read_json_object
 from .backend import word_parts
 from .kinds import check_kind, check_pieces, kind_of_file, missing_vocabulary
 from .pieces import check_vocabulary, place_added
@@ -195,17 +196,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it can't be read, or is no JSON object.
     """
-    if not _is_there(file):
-        return {}
-    text = _read_text(file).removeprefix(_BOM)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(Errors.SE130(file=file, error=error)) from error
-    if not isinstance(content, dict):
-        found = f"it holds a {type(content).__name__}, not an object"
-        raise ValueError(Errors.SE130(file=file, error=found))
-    return content
+    return read_json_object(file, Errors.SE130) if _is_there(file) else {}
 
 
 def _is_there(file: Path) -> bool:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..errors import Errors
 from ..source import resolve_source
 from .backend import make_backend
+from .batch_encoding import BatchEncoding, Encoding
 from .calls import CalledWithTexts
-from .encoding import BatchEncoding, Encoding
 from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
 from .inputs import Text
 from .pieces import check_vocabulary, place_added

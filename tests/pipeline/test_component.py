@@ -9,7 +9,7 @@ from thinc.api import Adam
 from torch import nn
 
 from spacy_electra.layers.encoder import Encoder
-from spacy_electra.layers.head import Head
+from spacy_electra.layers.head_model import Head
 from spacy_electra.layers.units import FIRST_PIECE
 from spacy_electra.models import ElectraConfig
 from spacy_electra.models.heads import HeadModel

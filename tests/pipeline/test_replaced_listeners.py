@@ -15,7 +15,7 @@ from pipelines import POOLING
 from transformers import ElectraForMaskedLM
 
 TEXT = "the cat meows today . the dog barks now ."
-TAG2VEC = {
+TOK2VEC = {
     "@architectures": "spacy-electra.Tok2Vec.v1",
     "encoder": {"@architectures": "spacy-electra.EncoderListener.v1", "upstream": "*"},
     "pooling": POOLING,
@@ -61,13 +61,13 @@ def pipeline(source):
     spacy.blank("en").add_pipe("electra_qa")
     spacy.blank("en").add_pipe("electra_multiple_choice")
 
-    def pipeline(name):
+    def pipeline(name, tok2vec=TOK2VEC):
         nlp = spacy.blank("en")
         add_electra(nlp, source)
         if name == "tagger":
             defaults = Config(nlp.get_factory_meta("tagger").default_config).copy()
             nlp.add_pipe(
-                "tagger", config={"model": {**defaults["model"], "tok2vec": TAG2VEC}}
+                "tagger", config={"model": {**defaults["model"], "tok2vec": tok2vec}}
             )
         else:
             config = {"model": listener_model(HEADS[name]), **SETTINGS.get(name, {})}
@@ -133,6 +133,17 @@ def test_listener_inside_of_another_layer_goes_by_either_path(path, pipeline, tm
     nlp.replace_listeners("electra", "tagger", [path])
     nlp.remove_pipe("electra")
     assert is_own(nlp, "tagger", "tok2vec", "encoder")
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    np.testing.assert_allclose(outputs(loaded, "tagger"), expected, atol=1e-5)
+
+
+def test_listener_without_a_pooling_of_its_own_gets_the_default(pipeline, tmp_path):
+    listener = {"@architectures": "spacy-electra.TransformerListener.v1"}
+    nlp = pipeline("tagger", listener)
+    expected = outputs(nlp, "tagger")
+    nlp.replace_listeners("electra", "tagger", ["model.tok2vec"])
+    nlp.remove_pipe("electra")
     nlp.to_disk(tmp_path / "saved")
     loaded = spacy.load(tmp_path / "saved")
     np.testing.assert_allclose(outputs(loaded, "tagger"), expected, atol=1e-5)

@@ -8,7 +8,7 @@ from thinc.api import SGD, Adam
 from torch import nn
 
 from spacy_electra.layers.encoder import Encoder
-from spacy_electra.layers.head import Head
+from spacy_electra.layers.head_model import Head
 from spacy_electra.layers.types import TextPair
 from spacy_electra.layers.units import (
     EVERY_PIECE,
