@@ -27,6 +27,7 @@ from spacy.training import Example
 from thinc.api import fix_random_seed
 from torch import Tensor
 
+from spacy_electra.checkpoints.names import to_hugging_face
 from spacy_electra.models import ElectraForSequenceClassification
 
 # Of the runs of training, the loss is the mean of so many updates at their end.
@@ -83,7 +84,9 @@ def our_gradients(ours: Ours, batch: Sequence[Example]) -> tuple[float, Any]:
         for name, weight in network.named_parameters()
         if weight.grad is not None
     }
-    gradients = ElectraForSequenceClassification.to_hugging_face(found)
+    gradients = to_hugging_face(
+        found, ElectraForSequenceClassification.hugging_face_names
+    )
     gradients = {name: gradient.clone() for name, gradient in gradients.items()}
     for network in networks.values():
         network.zero_grad()
@@ -109,8 +112,9 @@ def compare_gradients(
 ) -> dict[str, float]:
     """Mean loss and gradients over masks, and how far both sides are apart.
 
-    ``z`` is the difference of two means over its standard error, over all weights: its
-    root mean square is 1 where both have the same expectation.
+    ``z`` is the difference of two means over its standard error: over all weights its
+    root mean square is 1 where both have the same expectation. ``noise_ratio`` is how
+    much the component's gradients scatter over masks, in units of the loop's.
     """
     rows = theirs.first_features(batch)
     runs: dict[str, Callable[[], tuple[float, Any]]] = {
@@ -121,20 +125,20 @@ def compare_gradients(
     for _ in range(masks):
         for side, run in runs.items():
             found[side].add(*run())
-    squares, deviations = [], []
+    squares, noise = [], dict.fromkeys(SIDES, 0.0)
     for name in found[THEIRS].sums:
         (mean, variance), (other, others) = (found[s].moments(name) for s in SIDES)
         error = (variance + others) / masks
         is_noisy = error > 1e-20
         squares.append(((mean - other) ** 2 / error)[is_noisy].flatten())
-        deviations.append((others.sum() / variance.sum()).sqrt())
+        for side, part in ((THEIRS, variance), (OURS, others)):
+            noise[side] += float(part.sum())
     every = torch.cat(squares)
     losses = {side: np.array(found[side].losses) for side in SIDES}
     return {
         "weights": float(len(every)),
         "rms_z": float(every.mean().sqrt()),
-        "lowest_noise_ratio": float(min(deviations)),
-        "highest_noise_ratio": float(max(deviations)),
+        "noise_ratio": (noise[OURS] / noise[THEIRS]) ** 0.5,
         **{f"loss {side}": float(values.mean()) for side, values in losses.items()},
         "loss_error": float(
             np.sqrt(sum(values.var(ddof=1) for values in losses.values()) / masks)

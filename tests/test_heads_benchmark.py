@@ -148,6 +148,27 @@ def test_all_tasks_are_tested():
     assert set(TASKS) - set(SAME_LOSS) == set(OTHER_LOSS)
 
 
+def test_a_component_drops_what_the_loop_drops(source, tmp_path):
+    import heads_dropout
+    from heads_tasks import TASKS
+    from thinc.api import fix_random_seed
+
+    def read(nlp, data, split, limit):
+        return examples_of("sick_relatedness", nlp)
+
+    task = replace(TASKS["sick_relatedness"], read=read)
+    ours, theirs, examples = heads_dropout.both_sides(
+        task, source, 0.2, tmp_path, Path(), 6
+    )
+    fix_random_seed(0)
+    figures = heads_dropout.compare_gradients(ours, theirs, examples, masks=60)
+    assert figures["weights"] > 5000
+    assert figures["rms_z"] < 1.25
+    assert 0.85 < figures["noise_ratio"] < 1.18
+    differences = figures["loss component"] - figures["loss Transformers"]
+    assert abs(differences) < 4 * figures["loss_error"]
+
+
 def test_finished_runs_count_only_with_the_same_settings(tmp_path):
     import heads
 

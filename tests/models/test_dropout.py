@@ -1,9 +1,14 @@
 """Dropout does what torch's does: it drops a share, scales the rest, and is fair."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from counterparts import batch, labels_for, pair
 
+from spacy_electra.checkpoints.names import to_hugging_face
 from spacy_electra.models.dropout import Dropout, drop
+from spacy_electra.models.heads import HEADS
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -58,3 +63,59 @@ def test_infinity_is_dropped_to_zero():
     # Multiplying by a mask of zeros would make it NaN.
     values = torch.full((1000,), float("inf"))
     assert set(drop(values, 0.5).tolist()) == {0.0, float("inf")}
+
+
+MASKS = 100
+
+
+def gradients_over_masks(model, inputs, names=lambda gradients: gradients):
+    """Mean and variance of the gradient of each weight, float64."""
+    model.train()
+    sums, squares = {}, {}
+    for _ in range(MASKS):
+        model.zero_grad()
+        model(**inputs).loss.backward()
+        found = {n: w.grad for n, w in model.named_parameters() if w.grad is not None}
+        for name, gradient in names(found).items():
+            values = gradient.double()
+            sums[name] = sums.get(name, 0) + values
+            squares[name] = squares.get(name, 0) + values**2
+    means = {name: total / MASKS for name, total in sums.items()}
+    return {
+        name: (mean, (squares[name] / MASKS - mean**2) * MASKS / (MASKS - 1))
+        for name, mean in means.items()
+    }
+
+
+@pytest.mark.parametrize("head_class", HEADS.values(), ids=lambda cls: cls.__name__)
+def test_every_head_drops_where_transformers_does_and_as_much(head_class, small_config):
+    """Over many masks gradients have the same mean, and the same variance."""
+    config = replace(
+        small_config,
+        initializer_range=0.02,
+        hidden_dropout_prob=0.2,
+        attention_probs_dropout_prob=0.4,
+        summary_last_dropout=0.15,
+        classifier_dropout=0.25,
+    )
+    ours, theirs = pair(head_class, config)
+    inputs = batch(config, cls=head_class)
+    # Losses of padding differ.
+    inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+    inputs |= labels_for(head_class, config, inputs)
+    torch.manual_seed(0)
+    expected = gradients_over_masks(theirs, inputs)
+    found = gradients_over_masks(
+        ours, inputs, lambda g: to_hugging_face(g, head_class.hugging_face_names)
+    )
+    assert set(found) == set(expected)
+    squares = []
+    for name, (mean, variance) in expected.items():
+        other, others = found[name]
+        error = (variance + others) / MASKS
+        is_noisy = error > 1e-16
+        # Differences over their standard errors.
+        squares.append(((mean - other) ** 2 / error)[is_noisy])
+        if variance.sum() > 1e-12:
+            assert 0.7 < others.sum() / variance.sum() < 1.4, name
+    assert torch.cat(squares).mean().sqrt() < 1.25
