@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from thinc.api import require_gpu
 
+from ..errors import Errors
 from ..pretraining.run.distributed import usable_device
 
 # Of commands that run networks of their own. --device was its only name once.
@@ -37,5 +38,11 @@ def use_gpu(gpu_id: int) -> None:
         ValueError: If there is no such GPU.
     """
     check_gpu(gpu_id)
-    if gpu_id >= 0:
+    if gpu_id < 0:
+        return
+    try:
         require_gpu(gpu_id)
+    except ValueError as error:
+        # torch has it, and Thinc asks for CuPy besides.
+        message = Errors.SE450(device=str(gpu_id), error=error, choices="-1 (the CPU)")
+        raise ValueError(message) from error
