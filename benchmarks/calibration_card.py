@@ -101,7 +101,7 @@ def draw(name: str, before: Reliability, after: Reliability) -> None:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper left")
     with whole_file(CARDS / f"{name}_reliability.png") as partial:
-        figure.savefig(partial, dpi=120)
+        figure.savefig(partial, dpi=120, format="png")
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -177,6 +177,10 @@ class Warnings(_Message):
         "them as JSON."
     )
     SW642 = "doc._.{name} is left out, as a DocBin has no form for it."
+    SW656 = (
+        "The Ray cluster has room for {fits} workers now, and {workers} are asked for; "
+        "the others begin when there is room for them."
+    )
 
 
 class Errors(_Message):
@@ -1148,4 +1152,13 @@ class Errors(_Message):
         "{processes} processes need GPUs {first} to {last}, but this machine has "
         "{count}. Start fewer (torchrun --nproc-per-node), or take --gpu-id -1 for "
         "the CPU."
+    )
+    SE661 = (
+        "Ray's workers died {tries} times over {what} ({error}), likely for want of "
+        "memory. Take fewer (--n-process), or a smaller --shard-size or --batch-size, "
+        "and go on with --resume."
+    )
+    SE662 = (
+        "Ray's workers died {tries} times over {what} ({error}), likely for want of "
+        "memory. Give each more of it, and run the command again."
     )

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -26,8 +27,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    # The name keeps its ending, which some writers go by.
-    partial = file.with_name(f"{file.stem}.{os.getpid()}{PARTIAL}{file.suffix}")
+    # Who looks for files of a kind must not find it, and none of another process, on
+    # this machine or another one, has its name.
+    partial = file.with_name(f".{file.name}.{uuid4().hex[:12]}{PARTIAL}")
     try:
         yield partial
         synchronize(partial)

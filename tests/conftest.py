@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -144,3 +146,46 @@ def settings_for_module(shards):
         return PretrainingSettings.from_dict(config)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """A Ray cluster on this machine with room for two workers.
+
+    Gives a function that tells their process ids.
+    """
+    ray = pytest.importorskip("ray", reason="needs Ray, the extra `ray`")
+    if not Path("/proc").is_dir():
+        pytest.skip("needs /proc to find the workers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray would write one into the home folder.
+        patch.setenv("RAY_AUTH_TOKEN", uuid4().hex * 2)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        try:
+            yield ray_workers
+        finally:
+            ray.shutdown()
+
+
+def ray_workers(name: str = "") -> set[int]:
+    """Process ids of Ray's workers, of a name, that this process has started."""
+    found, parents = set(), {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # After the name, which may hold anything: state and parent.
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = parent
+            if (folder / "cmdline").read_bytes().startswith(f"ray::{name}".encode()):
+                found.add(int(folder.name))
+        except OSError:
+            # It has just ended.
+            continue
+    own = set()
+    for process in found:
+        above = process
+        while above and above != os.getpid():
+            above = parents.get(above, 0)
+        if above:
+            own.add(process)
+    return own

@@ -32,6 +32,8 @@ ELSEWHERE = {
     "xz ": "needs the corpus",
     ".venv/bin/python -m pytest": "it is this test suite",
     "torchrun ": "tests/pretraining/run/test_distributed.py, tests/cli/test_train.py",
+    "python -m spacy electra annotate --engine ray": "tests/annotation/test_ray.py",
+    "python -m spacy electra prepare --engine ray": "tests/pretraining/corpus",
     "python project/scripts/": "tests/test_project.py",
     "python -m spacy project run": "`make project`",
     "python -m spacy electra convert": "tests/cli/test_convert.py",

@@ -91,6 +91,7 @@ GROUND = {
     "json_file",
     "metrics",
     "nearest",
+    "ray_cluster",
     "source",
     "weight_files",
     "",

@@ -17,6 +17,7 @@ from ..files import locked, remove_partials, whole_file
 from .annotator import Annotator, ShardReport
 from .engines import in_processes, in_this_process, threads_for
 from .output import parquet_package
+from .ray_engine import on_ray
 from .settings import ENDINGS, AnnotationSettings
 from .shards import ERRORS, input_files, shards_of
 
@@ -77,7 +78,7 @@ def annotate_files(
         paths: Files, folders or patterns.
         output: The folder.
         settings: What to annotate with, and what to write.
-        engine: Where: "local", on this machine.
+        engine: Where: "local", on this machine, or "ray", on a cluster.
         processes: How many work at a time.
         resume: Whether to go on with what the folder holds of the same run.
         on_shard: Is told of each shard.
@@ -100,7 +101,9 @@ def annotate_files(
     output = output.resolve()
     files = input_files(paths, output)
     pipeline = pipeline_path(settings.pipeline)
-    if processes > 1 and not settings.threads:
+    if not settings.threads and engine == "ray":
+        settings = replace(settings, threads=1)
+    elif not settings.threads and processes > 1:
         settings = replace(settings, threads=threads_for(processes))
     output.mkdir(parents=True, exist_ok=True)
     summary = Summary()
@@ -132,7 +135,19 @@ def _run_here(
     return in_processes(shards, settings, output, processes)
 
 
-ENGINES = {"local": _run_here}
+def _run_on_ray(
+    files: Sequence[Path],
+    output: Path,
+    settings: AnnotationSettings,
+    done: frozenset[str],
+    processes: int,
+) -> Iterator[ShardReport]:
+    size = settings.shard_size
+    shards = shards_of(files, settings.text_field, size, done=done)
+    return on_ray(shards, settings, output, processes)
+
+
+ENGINES = {"local": _run_here, "ray": _run_on_ray}
 
 
 @contextmanager
@@ -170,6 +185,9 @@ def _recorded(
         _write_manifest(manifest, {**ours, "finished": False})
     yield finished, frozenset(found)
     if not finished:
+        # Of workers that died while others went on.
+        for folder in (output, output / ERRORS):
+            remove_partials(folder)
         shards = sum(file.suffix == ending for file in output.glob("part-*"))
         _write_manifest(manifest, {**ours, "finished": True, "shards": shards})
 

@@ -46,8 +46,12 @@ def annotate(
     batch_size: int = typer.Option(
         0, help="Texts that the pipeline gets at a time; 0 for its own number"
     ),
-    n_process: int = typer.Option(1, "--n-process", "-n", help="Processes"),
-    engine: str = typer.Option("local", help='Where: "local", on this machine'),
+    n_process: int = typer.Option(
+        1, "--n-process", "-n", help="Processes, or workers on Ray"
+    ),
+    engine: str = typer.Option(
+        "local", help='Where: "local", on this machine, or "ray", on a Ray cluster'
+    ),
     gpu_id: int = GPU_ID,
     resume: bool = typer.Option(
         False, help="Go on with what the folder holds of the same run"

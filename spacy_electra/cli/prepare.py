@@ -38,6 +38,9 @@ def prepare(
     workers: int = typer.Option(
         0, help="Processes; 1 uses the tokenizer's own threads, 0 chooses"
     ),
+    engine: str = typer.Option(
+        "local", help='Where: "local", on this machine, or "ray", on a Ray cluster'
+    ),
     skip_broken: bool = typer.Option(
         False, help="Leave out broken lines and files, and name them at the end"
     ),
@@ -52,6 +55,7 @@ def prepare(
             output,
             held_out_every=held_out_every or usual_held_out_every(size),
             workers=workers or _usual_workers(),
+            engine=engine,
             skip_broken=skip_broken,
             on_read=bar.update,
         )

@@ -20,7 +20,7 @@ _CHARACTERS_PER_CALL = 1_000_000
 _TEXTS_PER_CALL = 4096
 # Novels and the like: the tokenizer gets text in parts no longer than this.
 _CHARACTERS_PER_PART = 100_000
-_CALLS_IN_FLIGHT = 2
+CALLS_IN_FLIGHT = 2
 
 _tokenizer: ElectraTokenizer | None = None
 
@@ -45,7 +45,7 @@ def encode_all(
     Yields:
         uint16 or uint32 [n].
     """
-    calls = _calls(texts)
+    calls = calls_of(texts)
     if workers <= 1:
         for call in calls:
             yield from _encode(call, tokenizer)
@@ -58,13 +58,13 @@ def encode_all(
         under_way: deque[Future[tuple[Ids, list[int]]]] = deque()
         for call in calls:
             under_way.append(pool.submit(_encode_in_worker, call))
-            if len(under_way) >= workers * _CALLS_IN_FLIGHT:
-                yield from _split(*under_way.popleft().result())
+            if len(under_way) >= workers * CALLS_IN_FLIGHT:
+                yield from split_ids(*under_way.popleft().result())
         while under_way:
-            yield from _split(*under_way.popleft().result())
+            yield from split_ids(*under_way.popleft().result())
 
 
-def _calls(texts: Iterable[str]) -> Iterator[list[str]]:
+def calls_of(texts: Iterable[str]) -> Iterator[list[str]]:
     """Texts in groups of about as many characters."""
     group: list[str] = []
     size = 0
@@ -86,13 +86,20 @@ def _initialize(tokenizer: bytes) -> None:
 
 
 def _encode_in_worker(texts: Sequence[str]) -> tuple[Ids, list[int]]:
-    """Ids end to end, which travel between processes at little cost, and lengths."""
     assert _tokenizer is not None
-    ids = _encode(texts, _tokenizer)
+    return encode_call(texts, _tokenizer)
+
+
+def encode_call(
+    texts: Sequence[str], tokenizer: ElectraTokenizer
+) -> tuple[Ids, list[int]]:
+    """Ids end to end, which travel between processes at little cost, and lengths."""
+    ids = _encode(texts, tokenizer)
     return np.concatenate(ids), [len(part) for part in ids]
 
 
-def _split(ids: Ids, lengths: list[int]) -> Iterator[Ids]:
+def split_ids(ids: Ids, lengths: list[int]) -> Iterator[Ids]:
+    """The ids of each text of a call."""
     yield from np.split(ids, np.cumsum(lengths)[:-1])
 
 

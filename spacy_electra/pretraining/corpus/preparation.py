@@ -53,6 +53,7 @@ def prepare_corpus(
     *,
     held_out_every: int = 1000,
     workers: int = 1,
+    engine: str = "local",
     skip_broken: bool = False,
     on_read: Progress | None = None,
 ) -> Prepared:
@@ -66,6 +67,8 @@ def prepare_corpus(
         output: The folder, made where it is missing.
         held_out_every: Keep each such document apart, as text, for evaluation.
         workers: Processes that tokenize.
+        engine: Where they are: "local", on this machine, or "ray", on a cluster. The
+            shards are the same.
         skip_broken: Whether broken lines and files are left out; else they are fatal.
         on_read: Is told how many bytes were read from the disk, each time.
 
@@ -73,7 +76,8 @@ def prepare_corpus(
         FileNotFoundError: If there is nothing at the path.
         ValueError: If there is no text, or a line or file is broken.
         OSError: If the disk is full.
-        RuntimeError: If another process writes to the folder.
+        RuntimeError: If another process writes to the folder, or Ray's workers end.
+        ImportError: If Ray is asked for and missing.
     """
     files = corpus_files(corpus)
     source = corpus_fingerprint(
@@ -94,6 +98,7 @@ def prepare_corpus(
             output,
             held_out_every=held_out_every,
             workers=workers,
+            engine=engine,
             meta=meta,
         )
     except OSError as error:

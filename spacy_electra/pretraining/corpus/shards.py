@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from ...errors import Errors
 from ...files import into_folder, locked
 from ...tokenization.wordpiece import ElectraTokenizer
-from .encoding import encode_all, ids_dtype
+from .encoding import Ids, encode_all, ids_dtype
+from .ray_encoding import encode_on_ray
 
 IDS, OFFSETS, META = "ids.bin", "offsets.npy", "meta.json"
 TOKENIZER, HELD_OUT = "tokenizer", "held_out.jsonl"
 # More documents than this tell no more about a model, and they lie in memory.
 MOST_HELD_OUT = 5000
+# Where documents are tokenized.
+ENGINES = {"local": encode_all, "ray": encode_on_ray}
 _OFFSETS_PER_COPY = 1 << 20
 _IDS_PER_CHECK = 1 << 24
 _LOCK = "prepare.lock"
@@ -159,6 +162,7 @@ def write_shards(
     *,
     held_out_every: int = 1000,
     workers: int = 1,
+    engine: str = "local",
     meta: Mapping[str, Any] | None = None,
 ) -> Shards:
     """Tokenize documents into a folder.
@@ -173,15 +177,20 @@ def write_shards(
         held_out_every: Keep each such document apart, as text, for evaluation, up to
             ``MOST_HELD_OUT``.
         workers: Processes that tokenize.
+        engine: Where they are: "local", on this machine, or "ray", on a cluster.
         meta: What else to write into meta.json; read when all documents have been.
 
     Returns:
         The shards, opened.
 
     Raises:
-        ValueError: If there is no document to train on.
-        RuntimeError: If another process writes there.
+        ValueError: If there is no document to train on, or no such engine.
+        RuntimeError: If another process writes there, or those of Ray end.
+        ImportError: If Ray is asked for and missing.
     """
+    if engine not in ENGINES:
+        choices = ", ".join(ENGINES)
+        raise ValueError(Errors.SE002(name="engine", value=engine, choices=choices))
     if held_out_every < 1:
         raise ValueError(
             Errors.SE003(
@@ -195,18 +204,19 @@ def write_shards(
     names = (IDS, OFFSETS, HELD_OUT, TOKENIZER, META)
     with (
         locked(folder / _LOCK, Errors.SE440(path=folder)),
-        into_folder(folder, names, marker=META) as partial,
+        into_folder(folder, names, marker=META) as new,
     ):
-        _write_files(documents, tokenizer, partial, held_out_every, workers, meta or {})
+        encode = partial(ENGINES[engine], tokenizer=tokenizer, workers=workers)
+        _write_files(documents, encode, tokenizer, new, held_out_every, meta or {})
     return Shards.open(folder)
 
 
 def _write_files(
     documents: Iterable[str],
+    encode: Callable[[Iterable[str]], Iterator[Ids]],
     tokenizer: ElectraTokenizer,
     folder: Path,
     held_out_every: int,
-    workers: int,
     meta: Mapping[str, Any],
 ) -> None:
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
@@ -220,7 +230,7 @@ def _write_files(
     ):
         offsets_file.write(np.int64(0).tobytes())
         split = _Split(documents, held_out_every, held_out_file)
-        for ids in encode_all(split, tokenizer, workers):
+        for ids in encode(split):
             counts += np.bincount(ids, minlength=len(counts))
             content = ids.tobytes()
             ids_file.write(content)

@@ -71,7 +71,7 @@ def draw_curves(
         # Between dollars would be a formula.
         figure.suptitle(title.replace("$", r"\$"))
     with whole_file(path) as partial:
-        figure.savefig(partial, dpi=_DOTS_PER_INCH)
+        figure.savefig(partial, dpi=_DOTS_PER_INCH, format=kind)
     return path
 
 
