@@ -10,7 +10,7 @@ added up before the optimizer gets them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -113,6 +113,8 @@ class Division:
 
 _training: ContextVar[Division | None] = ContextVar("training", default=None)
 _update: ContextVar[Division | None] = ContextVar("update", default=None)
+# How work is divided now; None where this process does all of it.
+current_division: Callable[[], Division | None] = _update.get
 
 
 @contextmanager
@@ -126,11 +128,6 @@ def with_others() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ConnectionError(Errors.SE656()) from error
-
-
-def current_division() -> Division | None:
-    """How work is divided now; None where this process does all of it."""
-    return _update.get()
 
 
 def repeats_others() -> bool:

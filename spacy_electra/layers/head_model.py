@@ -337,7 +337,7 @@ def _forward(
     # Before the encoder, so that both come from one reading of the source.
     shim = model.load()
     encoder, units = model.encoder, model.kind.units
-    if repeats_others():
+    if is_train and repeats_others():
         unchanging = list(shim.network.parameters())
     else:
         unchanging = [] if encoder.is_updated else model.shared_weights()

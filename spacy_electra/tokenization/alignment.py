@@ -166,7 +166,8 @@ def _align_texts(
     piece_counts = np.array([len(encoding.ids) for encoding in encodings])
     piece_gaps = np.repeat(gaps, piece_counts)[:, None]
     apart = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
-    offsets = reach_marks(apart, " ".join(texts))
+    whole = " ".join(texts)
+    offsets = apart if whole.isascii() else reach_marks(apart, whole)
     if offsets is not apart:
         each = np.split(offsets - piece_gaps, np.cumsum(piece_counts)[:-1])
         encodings = [
