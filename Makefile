@@ -14,7 +14,7 @@ test: $(INSTALLED)
 
 # What most changes touch, in less than a minute.
 QUICK := tests/tokenization tests/checkpoints tests/models/test_packed.py \
-	tests/models/test_heads.py tests/layers/test_head.py tests/pipeline/test_rtd.py
+	tests/models/test_heads.py tests/layers/test_head_model.py tests/pipeline/test_rtd.py
 
 quick: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 $(QUICK)
