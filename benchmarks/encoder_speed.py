@@ -31,6 +31,8 @@ from spacy.training import Example
 from spacy_electra.models import ElectraConfig, ElectraModel
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
+from spacy_electra.tokenization.alignment import align
+from spacy_electra.tokenization.windows import make_windows
 
 STRIDED = {
     "@span_getters": "spacy-transformers.strided_spans.v1",
@@ -150,11 +152,60 @@ def make_docs(nlp: Language, words: Sequence[Sequence[str]]) -> list[Doc]:
     return [Doc(nlp.vocab, words=list(part)) for part in words]
 
 
+def run_pipe(nlp: Language, texts: Sequence[str]) -> None:
+    """`nlp.pipe` end to end, from text."""
+    for _ in nlp.pipe(texts):
+        pass
+
+
+def compare_pipes(
+    source: str, words: dict[str, list[list[str]]], repeats: int
+) -> list[Measurement]:
+    """Words a second of every pipeline on every corpus.
+
+    Runs of the pipelines take turns, so that a change of other load hits all alike.
+    """
+    config = ElectraModel.from_pretrained(source).config
+    made = {name: make() for name, make in pipelines(source).items()}
+    results = []
+    for corpus, documents in words.items():
+        texts = [" ".join(part) for part in documents]
+        count = sum(len(part) for part in documents)
+        times: dict[str, float] = dict.fromkeys(made, float("inf"))
+        for nlp in made.values():
+            run_pipe(nlp, texts[: len(texts) // 8])
+        for _ in range(repeats):
+            for name, nlp in made.items():
+                times[name] = min(times[name], seconds(lambda: run_pipe(nlp, texts)))  # noqa: B023
+        base = times["spacy-transformers 128/96"]
+        flops = encoder_flops(window_lengths(source, texts), config)
+        for name, best in times.items():
+            results.append(
+                {
+                    "corpus": corpus,
+                    "pipeline": name,
+                    "words_per_second": count / best,
+                    "times_spacy_transformers": base / best,
+                    "gflops": flops / best / 1e9 if "electra " in name else None,
+                }
+            )
+    return results
+
+
 def seconds(run: Callable[[], Any]) -> float:
     """Seconds of one run."""
     start = CLOCK()
     run()
     return CLOCK() - start
+
+
+def window_lengths(source: str, texts: Sequence[str]) -> list[int]:
+    """Pieces of each default window over texts."""
+    nlp = spacy.blank("en")
+    tokenizer = ElectraTokenizer.from_pretrained(resolve_source(source))
+    pieces = align([nlp.make_doc(text) for text in texts], tokenizer)
+    windows = make_windows(pieces, window=128, stride=96, cls_id=0, sep_id=0)
+    return windows.lengths.tolist()
 
 
 def glue(source: str, documents: list[list[str]], repeats: int) -> Measurement:
@@ -215,6 +266,18 @@ def in_own_process(task: str, *arguments: str) -> Measurement:
     return measured
 
 
+def latency(source: str, text: str, repeats: int) -> list[Measurement]:
+    """Milliseconds for one short text."""
+    results = []
+    for name, make in pipelines(source).items():
+        nlp = make()
+        for _ in range(5):
+            nlp(text)
+        taken = best_time(lambda: nlp(text), 5 * repeats)  # noqa: B023
+        results.append({"pipeline": name, "milliseconds": 1000 * taken})
+    return results
+
+
 def growth(
     source: str, documents: list[list[str]], sizes: Sequence[int]
 ) -> list[Measurement]:
@@ -270,7 +333,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--parts", default="glue,step,growth,long")
+    parser.add_argument("--parts", default="pipe,glue,step,latency,growth,long")
     parser.add_argument("--limit", type=int, default=0, help="documents; 0 for all")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--pipeline", help=argparse.SUPPRESS)
@@ -312,6 +375,15 @@ def measure(
     print(f"{processor()}, {arguments.threads} threads, torch {torch.__version__}")
     for name, limit in limits.items():
         print(f"{arguments.shape}: matrix products in {name}: {limit:.0f} GFLOP/s")
+    if "pipe" in parts:
+        words = {"documents": documents, "sentences": sentences}
+        rows = compare_pipes(source, words, arguments.repeats)
+        for row in rows:
+            precision = "bf16" if "bf16" in row["pipeline"] else "fp32"
+            gflops = row["gflops"]
+            row["share_of_limit"] = gflops / limits[precision] if gflops else None
+        report["pipe"] = rows
+        print_table("nlp.pipe, end to end", rows)
     if "glue" in parts:
         rows = [
             {"corpus": name, **glue(source, part, arguments.repeats)}
@@ -330,6 +402,10 @@ def measure(
             row["times_spacy_transformers"] = rows[0]["seconds"] / row["seconds"]
         report["step"] = rows
         print_table("A fine-tuning step, 16 documents of at most 200 words", rows)
+    if "latency" in parts:
+        rows = latency(source, " ".join(sentences[0][:12]), arguments.repeats)
+        report["latency"] = rows
+        print_table("One short text", rows)
     if "growth" in parts:
         report["growth"] = growth(source, documents, (100, 1000, 10_000, 100_000))
         print_table("One document, electra", report["growth"])

@@ -3,8 +3,8 @@
 The discriminator says for every word of web text, some of which were swapped for words
 of like frequency, whether it was replaced; the area under the curve is what that is
 worth. All compute the same batches, in turn and by one thread: 32 sentences sorted by
-length, padded for the graphs, packed for this package. The int8 of OpenVINO learns its
-ranges from UD English EWT's dev part; nothing else looks at any data.
+length, padded for the graphs, packed for this package. The int8 of OpenVINO and of this
+package learns its ranges from UD English EWT's dev part; nothing else looks at data.
 
     python benchmarks/export.py ../shared/data --source en_tiny --source en_small
 """
@@ -29,12 +29,15 @@ from wasabi import msg
 from spacy_electra.exchange.calibration import Batch, calibration_batches
 from spacy_electra.exchange.formats import FORMATS
 from spacy_electra.metrics import area_under_curve
-from spacy_electra.models import ElectraForPreTraining, PackedBatch
+from spacy_electra.models import ElectraForPreTraining, ElectraModel, PackedBatch
 from spacy_electra.models.inference import InferenceEncoder
+from spacy_electra.models.int8 import Int8Encoder, can_quantize
 from spacy_electra.tokenization import ElectraTokenizer
 
 SENTENCES_PER_BATCH = 32
 CALIBRATION_TEXTS = 300
+# About as many pieces as `nlp.initialize` looks at.
+CALIBRATION_SEQUENCES = 100
 # From inputs to the logits of the pieces, [B, S].
 Engine = Callable[[Batch], np.ndarray]
 
@@ -79,9 +82,8 @@ def batches_of(
     return found
 
 
-def of_package(network: ElectraForPreTraining, dtype: torch.dtype) -> Engine:
+def of_package(network: ElectraForPreTraining, encoder: InferenceEncoder) -> Engine:
     """The network as components run it."""
-    encoder = InferenceEncoder(network.electra, dtype)
 
     def run(inputs: Batch) -> np.ndarray:
         ids = torch.from_numpy(inputs["input_ids"])
@@ -96,6 +98,21 @@ def of_package(network: ElectraForPreTraining, dtype: torch.dtype) -> Engine:
         return logits.numpy()
 
     return run
+
+
+def encoders_of(
+    network: ElectraModel, calibration: list[Batch]
+) -> dict[str, InferenceEncoder]:
+    """An encoder in each precision that this processor is fast in."""
+    encoders = {
+        "fp32": InferenceEncoder(network, torch.float32),
+        "bf16": InferenceEncoder(network, torch.bfloat16),
+    }
+    if can_quantize(network):
+        rows = [torch.from_numpy(batch["input_ids"][0]) for batch in calibration]
+        sequences = PackedBatch.from_sequences(rows[:CALIBRATION_SEQUENCES])
+        encoders["int8"] = Int8Encoder(network, sequences)
+    return encoders
 
 
 def of_onnxruntime(file: Path) -> Engine:
@@ -136,8 +153,8 @@ def measure(source: str, data: Path, most: int, rounds: int) -> dict[str, Any]:
     texts = sentences(data, "dev")[:CALIBRATION_TEXTS]
     calibration = calibration_batches(texts, tokenizer, network)
     engines = {
-        "spacy-electra, fp32": of_package(network, torch.float32),
-        "spacy-electra, bf16": of_package(network, torch.bfloat16),
+        f"spacy-electra, {name}": of_package(network, encoder)
+        for name, encoder in encoders_of(network.electra, calibration).items()
     }
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as place:

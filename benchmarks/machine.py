@@ -40,7 +40,11 @@ def processor() -> str:
     return " ".join([(names or [platform.processor()])[0], *fast])
 
 
-def in_turn(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def in_turn(
+    runs: dict[str, Callable[[], Any]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of each run, round after round.
 
     All take part in each round, so that a slow spell of the machine strikes them alike;
@@ -49,10 +53,10 @@ def in_turn(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[f
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
-            started = time.perf_counter()
+            started = clock()
             run()
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 

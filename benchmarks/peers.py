@@ -9,6 +9,9 @@ the whole `nlp.pipe` with `electra`. Words are what white space separates.
 
     python benchmarks/peers.py ../shared/data --threads 2
 
+On a machine with much other load, `--clock cpu --threads 1` takes the processor's time
+of this process. `--profile` tells where this package's time goes, by torch's operators.
+
 Peers that are not installed are left out (`pip install spacy-electra[bench]` has all).
 """
 
@@ -26,6 +29,7 @@ import spacy
 import torch
 import typer
 from encoder_speed import (
+    CLOCKS,
     SHAPES,
     checkpoint,
     docs_of,
@@ -51,6 +55,7 @@ WINDOW, STRIDE = 128, 96
 SENTENCES_PER_BATCH = 32
 CALIBRATION_TEXTS = 128
 STATES_TEXTS = 64
+MOST_OPERATORS = 12
 REFERENCE = "Transformers, torch fp32"
 Batch = dict[str, np.ndarray]
 
@@ -332,6 +337,7 @@ def measure(
     single: Sequence[str],
     flops: dict[str, float],
     limit: dict[str, float],
+    clock: Callable[[], float],
 ) -> list[dict[str, Any]]:
     """A row an engine."""
     reference = engines[REFERENCE].states(single)
@@ -346,7 +352,7 @@ def measure(
         rows.append(row)
     for corpus, texts in corpora.items():
         runs = {n: lambda e=e, t=texts: e(t) for n, e in engines.items()}
-        seconds = in_turn(runs, rounds)
+        seconds = in_turn(runs, rounds, clock)
         words = sum(len(text.split()) for text in texts)
         for row in rows:
             own = seconds[row["engine"]]
@@ -360,6 +366,28 @@ def measure(
                 "share_of_limit": rate / limit[engines[row["engine"]].precision],
             }
     return rows
+
+
+def profile_of(engine: Engine, texts: Sequence[str]) -> dict[str, float]:
+    """The share of the time of each of torch's operators, largest first."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU]
+    ) as found:
+        engine(texts)
+    rows = {row.key: row.self_cpu_time_total for row in found.key_averages()}
+    total = sum(rows.values())
+    largest = sorted(rows, key=rows.__getitem__, reverse=True)[:MOST_OPERATORS]
+    return {name: rows[name] / total for name in largest}
+
+
+def print_profiles(profiles: dict[str, dict[str, float]]) -> None:
+    """A row an operator, a column a precision."""
+    names = list(dict.fromkeys(name for own in profiles.values() for name in own))
+    rows = [
+        (name, *(f"{own.get(name, 0):.1%}" for own in profiles.values()))
+        for name in names
+    ]
+    msg.table(rows, header=("Operator", *profiles), divider=True)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], corpora: Sequence[str]) -> None:
@@ -391,6 +419,8 @@ def main(
     threads: int = typer.Option(2, help="Of each engine"),
     rounds: int = typer.Option(3, help="How often each is timed"),
     limit: int = typer.Option(0, help="Most sentences, and documents; 0 for all"),
+    clock: str = typer.Option("wall", help="wall, or cpu: the time of this process"),
+    profile: bool = typer.Option(False, "--profile", help="Profile this package, too"),
     out: str = typer.Option(None, help="Name of the file in results"),
 ) -> None:
     """Measure all engines; print and write the figures."""
@@ -425,14 +455,23 @@ def main(
         }
         limit_of = limits(config.hidden_size)
         single = corpora["sentences"][:STATES_TEXTS]
-        rows = measure(engines, corpora, rounds, single, flops, limit_of)
+        rows = measure(engines, corpora, rounds, single, flops, limit_of, CLOCKS[clock])
+        profiles = {
+            name: profile_of(engine, corpora["sentences"])
+            for name, engine in engines.items()
+            if profile and isinstance(engine, Pipeline) and engine.peer is not None
+        }
     print_rows(rows, list(corpora))
+    if profiles:
+        print_profiles(profiles)
     figures = {
         "checkpoint": source or shape,
         "texts": {name: len(texts) for name, texts in corpora.items()},
         "limits_gflops": limit_of,
         "spacy": spacy.__version__,
+        "clock": clock,
         "rows": rows,
+        "profiles": profiles,
     }
     name = out or f"peers_{source or shape}_{threads}"
     msg.good(f"Wrote {write_result(name, figures)}")
