@@ -36,7 +36,7 @@ wheel: $(INSTALLED)
 	$(PYTHON) -m venv $(WHEEL)/venv
 	$(WHEEL)/venv/bin/python -m pip install --quiet -c constraints.txt \
 		"$$(echo $(WHEEL)/dist/*.whl)[test]"
-	cp -r tests pyproject.toml $(WHEEL)
+	cp -r tests docs pyproject.toml $(WHEEL)
 	cd $(WHEEL) && venv/bin/python -m pytest -n 2 --cov=spacy_electra \
 		--cov-report=term:skip-covered $(QUICK) $(ON_WHEEL)
 

@@ -1,6 +1,7 @@
 """Imports go down only, and light ones stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -321,3 +322,13 @@ def test_nothing_happens_at_import():
         "Encoder(), Encoder()\n"
         "print(own())"
     ).split() == ["0", "3"]
+
+
+def test_files_that_make_names_are_there():
+    makefile = PACKAGE.parent / "Makefile"
+    if not makefile.exists():
+        pytest.skip("needs a checkout")
+    named = re.findall(r"\btests/[\w/.]+", makefile.read_text(encoding="utf8"))
+    assert len(named) > 5
+    for name in named:
+        assert (PACKAGE.parent / name).exists(), name
