@@ -27,14 +27,14 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from spacy_electra.metrics import Reliability, proportion_interval, reliability
-from spacy_electra.pipeline.calibrating import (
+from spacy_electra.pipeline.calibration.file import CALIBRATION, write_calibration
+from spacy_electra.pipeline.calibration.fitting import (
     CleanScores,
     clean_scores,
     fingerprint,
     fit_scale,
 )
-from spacy_electra.pipeline.calibration import UNSCALED, Calibration, Scale
-from spacy_electra.pipeline.calibration_file import CALIBRATION, write_calibration
+from spacy_electra.pipeline.calibration.table import UNSCALED, Calibration, Scale
 from spacy_electra.pretraining.corpus.documents import read_documents
 from spacy_electra.source import bundled_checkpoints, resolve_source
 from spacy_electra.tokenization import ElectraTokenizer

@@ -10,7 +10,7 @@ from wasabi import msg
 
 from spacy_electra.files import whole_file
 from spacy_electra.metrics import Reliability
-from spacy_electra.pipeline.calibration import Calibration
+from spacy_electra.pipeline.calibration.table import Calibration
 
 CARDS = Path(__file__).parents[1] / "docs" / "checkpoints"
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"

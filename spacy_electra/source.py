@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .errors import Errors
 from .hub import fetch
-from .hub_files import CONFIG_NAME, GENERATOR_FOLDER, Wanted
-from .hub_problems import Asked
+from .hub.files import CONFIG_NAME, GENERATOR_FOLDER, Wanted
+from .hub.problems import Asked
 from .nearest import folder_hint, nearest_folder, nearest_name
 
 ASSETS = Path(__file__).parent / "assets"

@@ -7,7 +7,7 @@ import pytest
 import spacy
 import torch
 
-from spacy_electra.pipeline.calibrating import fingerprint
+from spacy_electra.pipeline.calibration.fitting import fingerprint
 from spacy_electra.pretraining.pairs import GENERATOR, open_pair
 from spacy_electra.source import ASSETS, bundled_checkpoints, resolve_source
 

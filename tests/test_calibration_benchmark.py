@@ -9,7 +9,7 @@ import pytest
 import spacy
 
 from spacy_electra.metrics import reliability
-from spacy_electra.pipeline.calibration import Calibration, Domain, Scale
+from spacy_electra.pipeline.calibration.table import Calibration, Domain, Scale
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SENTENCE = "The old child walked to the store and told a story about the weather."

@@ -12,7 +12,6 @@ from .curves import curves
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
-from .failing import plain_errors
 from .info import info
 from .init_config import init_config
 from .prepare import prepare
@@ -23,6 +22,7 @@ from .scan import ERROR as SCAN_FAILED
 from .scan import scan
 from .show import show
 from .train import train
+from .user_errors import plain_errors
 from .vocab import vocab
 
 app = typer.Typer(

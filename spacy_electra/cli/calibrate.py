@@ -15,18 +15,23 @@ from wasabi import msg
 
 from ..errors import Errors
 from ..metrics import proportion_interval
-from ..pipeline.calibrating import CleanScores, clean_scores, fingerprint, fit_scale
-from ..pipeline.calibration import Calibration, Domain, Scale, check_rate
-from ..pipeline.calibration_file import (
+from ..pipeline.calibration.file import (
     CALIBRATION,
     read_calibration,
     write_calibration,
 )
+from ..pipeline.calibration.fitting import (
+    CleanScores,
+    clean_scores,
+    fingerprint,
+    fit_scale,
+)
+from ..pipeline.calibration.table import Calibration, Domain, Scale, check_rate
 from ..pipeline.rtd import ElectraRTD
 from ..pipeline.rtd_scorer import gold_labels
 from ..pretraining.corpus.documents import read_documents
+from .detectors import folder_in_pipeline, open_detector
 from .gpu import GPU_ID, use_gpu
-from .opening import folder_in_pipeline, open_detector
 from .sources import pipeline_folder
 
 _DOCS_PER_BATCH = 32

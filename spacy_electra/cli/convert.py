@@ -10,7 +10,7 @@ from wasabi import msg
 from ..errors import Errors, Warnings, listed
 from ..exchange import convert as write
 from ..models import ElectraForPreTraining
-from ..pipeline.calibration_copies import keep_calibration
+from ..pipeline.calibration.copies import keep_calibration
 from ..source import resolve_source
 from .export import FORMAT, TEXTS, report_written
 from .sources import calibration_texts, pipeline_folder

@@ -17,8 +17,8 @@ from ..files import whole_file
 from ..pipeline.heat import FAINTEST, heat_colour
 from ..pipeline.page import options_from, render_page
 from ..source import ASSETS
+from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu
-from .opening import open_detector
 from .sources import given_documents
 
 SENTENCES = ASSETS / "demo" / "sentences.jsonl"

@@ -17,8 +17,8 @@ from ..exchange.writing import (
 )
 from ..files import folder_size
 from ..models import ElectraForPreTraining
-from ..pipeline.calibration_copies import keep_calibration
-from ..pipeline.trained import trained_network
+from ..pipeline.calibration.copies import keep_calibration
+from ..pipeline.trained_networks import trained_network
 from ..pretraining.pairs import export_run, pair_folders
 from ..source import resolve_source
 from .sources import calibration_texts, pipeline_folder

@@ -20,7 +20,7 @@ from ..exchange.facts import (
     tokenizer_facts,
 )
 from ..files import folder_size
-from ..pipeline.saved import saved_networks
+from ..pipeline.saved_networks import saved_networks
 from ..pretraining.pairs import pair_folders
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer

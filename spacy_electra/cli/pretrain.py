@@ -13,7 +13,7 @@ from wasabi import msg
 from ..errors import Warnings
 from ..pretraining.run.curves import CURVES, draw_curves
 from ..pretraining.run.distributed import usable_device, workers_from_environment
-from ..pretraining.run.stopping import RunStopped
+from ..pretraining.run.stop_request import RunStopped
 from ..pretraining.run.trainer import Trainer
 from ..pretraining.settings import PretrainingSettings
 from .gpu import DEVICE

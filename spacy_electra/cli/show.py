@@ -12,9 +12,9 @@ import typer
 
 from ..files import whole_file
 from ..pipeline.page import options_from, render_page
+from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu
 from .marking import SUGGESTIONS, set_threshold, suggestions_for
-from .opening import open_detector
 from .sources import given_documents
 
 

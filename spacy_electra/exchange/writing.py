@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import Errors, listed
 from ..files import into_folder
-from ..hub_files import PAPERS
+from ..hub.files import PAPERS
 from ..models import ElectraForCausalLM
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..source import CONFIG_NAME

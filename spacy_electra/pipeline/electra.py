@@ -25,7 +25,7 @@ from ..layers.listener import EncoderListener, batch_id, lend
 from ..layers.transformer_batch import ElectraBatch
 from ..layers.transformer_model import TransformerModel
 from .component import TOKENS_PER_GROUP, annotate_in_groups
-from .listening import (
+from .listener_links import (
     FixedReaderCount,
     Listener,
     ReaderCount,

@@ -16,7 +16,7 @@ from ..errors import Errors
 from ..source import ASSETS
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import align
-from .calibrating import is_word
+from .calibration.fitting import is_word
 from .heat import FAINTEST
 from .rtd import ElectraRTD
 

@@ -19,14 +19,14 @@ from ..errors import Errors
 from ..layers.head_model import Head
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
-from .calibrated import CALIBRATED, RATE
+from .calibration.component import CALIBRATED, RATE
 from .component import store_per_token, store_spans
 from .losses import binary_cross_entropy, over_texts
 from .places import Places, span_group
 from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
 from .rtd_scorer import Scores, gold_labels, keys_in, with_key
-from .suggesting import SUGGESTIONS, SuggestingComponent
+from .suggestions import SUGGESTIONS, SuggestingComponent
 
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000

@@ -9,7 +9,7 @@ from spacy.tokens import Doc, DocBin, Span
 from typer.testing import CliRunner
 
 import spacy_electra.cli.app  # noqa: F401 (puts its commands below spaCy's)
-from spacy_electra.pipeline.calibration_file import read_calibration
+from spacy_electra.pipeline.calibration.file import read_calibration
 
 SENTENCE = "The river floods the valley every spring, and the farmers wait for it."
 ERROR = "The river floods the valley every spring, end the farmers weight for it."

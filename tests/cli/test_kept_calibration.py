@@ -34,7 +34,7 @@ def trained(tmp_path):
             weight.add_(1e-5)
     from dataclasses import replace
 
-    from spacy_electra.pipeline.calibrating import fingerprint
+    from spacy_electra.pipeline.calibration.fitting import fingerprint
 
     component.calibration = replace(table, weights=fingerprint(component.model))
     nlp.to_disk(tmp_path / "trained")

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import spacy_electra.cli.app  # noqa: F401 (puts its commands below spaCy's)
 from spacy_electra.cli import scan_reading
-from spacy_electra.cli.failing import plain_errors
 from spacy_electra.cli.scan_reading import blocks_of, files_of
+from spacy_electra.cli.user_errors import plain_errors
 
 SENTENCE = "He was salt by the United States Senate on July 27, 1982."
 CLEAN = "The chef cooked the meal and served it to the guests.\n"

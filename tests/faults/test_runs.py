@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from spacy_electra.cli.app import app
 from spacy_electra.pretraining.corpus.shards import write_shards
 from spacy_electra.pretraining.pairs import checkpoints
-from spacy_electra.pretraining.run.stopping import RunStopped, StopRequest
+from spacy_electra.pretraining.run.stop_request import RunStopped, StopRequest
 from spacy_electra.pretraining.run.trainer import Trainer
 
 # Runs of seconds learn nothing, and say so.

@@ -11,13 +11,18 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_electra.pipeline import calibrated
-from spacy_electra.pipeline.calibrating import (
+from spacy_electra.pipeline.calibration.file import (
+    as_dict,
+    read_calibration,
+    write_calibration,
+)
+from spacy_electra.pipeline.calibration.fitting import (
     CleanScores,
     clean_scores,
     fingerprint,
     fit_scale,
 )
-from spacy_electra.pipeline.calibration import (
+from spacy_electra.pipeline.calibration.table import (
     Calibration,
     Domain,
     Scale,
@@ -25,11 +30,6 @@ from spacy_electra.pipeline.calibration import (
     logit,
     lowest_rate,
     sigmoid,
-)
-from spacy_electra.pipeline.calibration_file import (
-    as_dict,
-    read_calibration,
-    write_calibration,
 )
 
 TEXT = "The quick brown fox fake over the lazy dog near the old stone bridge."

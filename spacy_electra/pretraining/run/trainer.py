@@ -64,7 +64,7 @@ from .log import (
     is_better,
     open_trackers,
 )
-from .stopping import RunStopped, StopRequest
+from .stop_request import RunStopped, StopRequest
 
 CONFIG = "config.cfg"
 _LOCK = "run.lock"

@@ -35,9 +35,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Errors
-from ..files import whole_file
-from .calibration import Calibration, Domain, Scale
+from ...errors import Errors
+from ...files import whole_file
+from .table import Calibration, Domain, Scale
 
 CALIBRATION = "calibration.json"
 FORMAT = "spacy-electra.calibration.v1"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from spacy_electra.exchange import writing
-from spacy_electra.hub_files import (
+from spacy_electra.hub.files import (
     CONFIG_NAME,
     GENERATOR_FOLDER,
     TOKENIZER_FILES,

@@ -20,7 +20,7 @@ from ..layers.network_shim import NetworkShim
 from ..layers.spelling import KNOWN, UNKNOWN, Channel
 from ..source import resolve_source
 from .attributes import register_on_spans
-from .calibrated import CalibratedComponent
+from .calibration.component import CalibratedComponent
 from .generators import folder_beside, open_generator
 
 SUGGESTIONS, _ATTRIBUTE = "suggestions", "suggestion_attribute"

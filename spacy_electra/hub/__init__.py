@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .errors import Errors, Warnings, listed
-from .hub_cache import (
+from ..errors import Errors, Warnings, listed
+from .cache import (
     Record,
     cached_commit,
     cached_folder,
@@ -22,9 +22,9 @@ from .hub_cache import (
     repository_folder,
     write_record,
 )
-from .hub_download import NOT_WHOLE, download, hub_file, patiently, verify
-from .hub_files import CONFIG_NAME, has_weights, is_index, wanted_files, with_parts
-from .hub_problems import (
+from .download import NOT_WHOLE, download, hub_file, patiently, verify
+from .files import CONFIG_NAME, has_weights, is_index, wanted_files, with_parts
+from .problems import (
     Asked,
     cause_of,
     cause_to_show,

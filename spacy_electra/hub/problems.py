@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .errors import DISK_FULL, Errors, listed
-from .hub_files import Wanted
+from ..errors import DISK_FULL, Errors, listed
+from .files import Wanted
 
 # The hub is there, but not for now.
 _LATER = (408, 429, 500, 502, 503, 504)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Errors, listed
+from ...errors import Errors, listed
 
 # Of rates above this nobody wants to know: one word in ten.
 HIGHEST_RATE = 100.0

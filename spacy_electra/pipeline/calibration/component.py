@@ -15,18 +15,18 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..errors import Errors
-from ..source import resolve_source
-from .calibrating import fingerprint
-from .calibration import UNSCALED, Calibration, Scale, check_rate
-from .calibration_file import (
+from ...errors import Errors
+from ...source import resolve_source
+from ..component import HeadComponent, check_probability
+from .file import (
     CALIBRATION,
     as_dict,
     calibration_from,
     read_calibration,
     write_calibration,
 )
-from .component import HeadComponent, check_probability
+from .fitting import fingerprint
+from .table import UNSCALED, Calibration, Scale, check_rate
 
 RATE, CALIBRATED, _DOMAIN = "false_marks_per_1000", "calibrated", "domain"
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal
 
-from .weight_files import WEIGHT_FILES, weights_among
+from ..weight_files import WEIGHT_FILES, weights_among
 
 # What a caller will open: config.json alone; with the tokenizer's files; with the
 # weights; both, and what goes along with weights; that, the generator beside them and

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from .errors import Errors
-from .hub_cache import checksum, repository_folder
-from .hub_problems import (
+from ..errors import Errors
+from .cache import checksum, repository_folder
+from .problems import (
     Asked,
     cause_of,
     cause_to_show,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..models import ElectraForPreTraining
-from .calibrating import fingerprint_of
-from .calibration_file import CALIBRATION, read_calibration, write_calibration
+from ...models import ElectraForPreTraining
+from .file import CALIBRATION, read_calibration, write_calibration
+from .fitting import fingerprint_of
 
 _WEIGHTS = "model.safetensors"
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .files import whole_file
-from .hub_files import (
+from ..files import whole_file
+from .files import (
     CONFIG_NAME,
     VOCABULARIES,
     has_weights,
@@ -17,7 +17,7 @@ from .hub_files import (
     wanted_files,
     with_parts,
 )
-from .hub_problems import Asked, cache
+from .problems import Asked, cache
 
 _BLOCK = 2**20
 # Beside the folders of huggingface_hub, whose own tools pass it over.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Token
 from torch import Tensor
 
-from ..errors import Errors
-from ..layers.head_model import Head
-from .calibration import (
+from ...errors import Errors
+from ...layers.head_model import Head
+from .table import (
     HIGHEST_RATE,
     Domain,
     Scale,

@@ -1,0 +1,1 @@
+"""What a score is worth: rates of false marks, and calibrated probabilities."""
