@@ -19,6 +19,7 @@ from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
+RAY_TOKEN = uuid4().hex * 2
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # How long an example takes says nothing on a machine that does other work as well.
@@ -159,8 +160,8 @@ def ray_cluster():
         pytest.skip("needs /proc to find the workers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray would write one into the home folder.
-        patch.setenv("RAY_AUTH_TOKEN", uuid4().hex * 2)
+        # Ray would write one into the home folder; it reads it once in a process.
+        patch.setenv("RAY_AUTH_TOKEN", RAY_TOKEN)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         try:
             yield ray_workers
