@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
 
@@ -12,6 +12,18 @@ from ..layers.language_model import LanguageModel
 from ..tokenization.alignment import align
 
 Masks = list[dict[str, Any]]
+
+
+class Prediction(NamedTuple):
+    """What is set on a Doc.
+
+    Args:
+        masks: As in ``doc._.masks``.
+        log_likelihood: None where it is not asked for.
+    """
+
+    masks: Masks
+    log_likelihood: float | None
 
 
 def fill_masks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +28,8 @@ from .lm_learning import (
     masked_knowledge,
     masked_targets,
 )
-from .masks import Masks, fill_masks
+from .masks import Prediction, fill_masks
 from .places import Places
-
-
-class Prediction(NamedTuple):
-    """What is set on a Doc.
-
-    Args:
-        masks: As in ``doc._.masks``.
-        log_likelihood: None where it is not asked for.
-    """
-
-    masks: Masks
-    log_likelihood: float | None
 
 
 class ElectraMLM(HeadComponent):
@@ -109,10 +97,9 @@ class ElectraMLM(HeadComponent):
     @property
     def places(self) -> Places:
         """Its attributes, as far as it sets them."""
-        keys = [
-            "masks_attribute",
-            *["likelihood_attribute"][: bool(self.cfg["hidden"])],
-        ]
+        keys = ["masks_attribute"]
+        if self.cfg["hidden"]:
+            keys.append("likelihood_attribute")
         return {f"doc._.{self.cfg[key]}": key for key in keys}
 
     @property
