@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from .engines import in_processes, in_this_process, threads_for
 from .output import parquet_package
 from .ray_engine import on_ray
 from .settings import ENDINGS, AnnotationSettings
-from .shards import ERRORS, input_files, shards_of
+from .shards import ERRORS, Shard, input_files, shards_of
 
 MANIFEST = "annotation.json"
 _LOCK = ".lock"
@@ -113,41 +113,27 @@ def annotate_files(
     ):
         if finished:
             return Summary(shards=len(done), done_before=len(done))
+        shards = shards_of(files, settings.text_field, settings.shard_size, done=done)
         # Here only what can't be loaded is one error and not one per process.
-        for report in ENGINES[engine](files, output, settings, done, processes):
+        for report in ENGINES[engine](shards, settings, output, processes):
             summary.add(report)
             if on_shard is not None:
                 on_shard(report)
     return summary
 
 
-def _run_here(
-    files: Sequence[Path],
-    output: Path,
+def _on_this_machine(
+    shards: Iterable[Shard],
     settings: AnnotationSettings,
-    done: frozenset[str],
+    output: Path,
     processes: int,
 ) -> Iterator[ShardReport]:
-    size = settings.shard_size
-    shards = shards_of(files, settings.text_field, size, done=done)
     if processes == 1:
         return in_this_process(shards, Annotator(settings, output))
     return in_processes(shards, settings, output, processes)
 
 
-def _run_on_ray(
-    files: Sequence[Path],
-    output: Path,
-    settings: AnnotationSettings,
-    done: frozenset[str],
-    processes: int,
-) -> Iterator[ShardReport]:
-    size = settings.shard_size
-    shards = shards_of(files, settings.text_field, size, done=done)
-    return on_ray(shards, settings, output, processes)
-
-
-ENGINES = {"local": _run_here, "ray": _run_on_ray}
+ENGINES = {"local": _on_this_machine, "ray": on_ray}
 
 
 @contextmanager
