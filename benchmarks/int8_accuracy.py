@@ -13,6 +13,7 @@ Every run leaves a file in the working folder and is not done again.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -34,8 +35,11 @@ from accuracy import (
 )
 from machine import write_result
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Corpus
 from wasabi import msg
+
+from spacy_electra.layers.encoding import WithEncoder
 
 BUDGETS = (
     Budget("", "ewt", 300, 400, 1255, 201),
@@ -45,13 +49,20 @@ PRECISIONS = ("fp32", "bf16", "int8")
 Run = dict[str, Any]
 
 
-def set_precision(nlp: Language, precision: str, train_file: Path) -> None:
-    """Compute in a precision from now on."""
-    model = nlp.get_pipe(COMPONENT).model
-    shim = model.shim
+def set_precision_of(
+    encoder: WithEncoder[Any, Any], precision: str, docs: Iterable[Doc]
+) -> None:
+    """Have an encoder compute in a precision from now on."""
+    shim = encoder.shim
     shim.quantizes = precision == "int8"
     shim.precision = "auto" if shim.quantizes else precision
-    model.calibrate(example.reference for example in Corpus(train_file)(nlp))
+    encoder.calibrate(docs)
+
+
+def set_precision(nlp: Language, precision: str, train_file: Path) -> None:
+    """Have a pipeline's encoder compute in a precision from now on."""
+    docs = (example.reference for example in Corpus(train_file)(nlp))
+    set_precision_of(nlp.get_pipe(COMPONENT).model, precision, docs)
 
 
 def one_run(budget: Budget, seed: int, paths: dict[str, Path]) -> Run:
