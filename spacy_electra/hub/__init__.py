@@ -22,7 +22,7 @@ from .cache import (
     repository_folder,
     write_record,
 )
-from .download import NOT_WHOLE, download, hub_file, patiently, verify
+from .transfer import NOT_WHOLE, download, hub_file, patiently, verify
 from .files import CONFIG_NAME, has_weights, is_index, wanted_files, with_parts
 from .problems import (
     Asked,

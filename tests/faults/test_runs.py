@@ -340,7 +340,7 @@ def test_command_that_is_stopped_says_how_to_go_on(
     assert done.exit_code == 128 + signal.SIGINT
     said = " ".join(done.output.split())
     assert "after step 3" in said
-    assert "--resume --device cpu --training.keep 3" in said
+    assert "--resume --gpu-id cpu --training.keep 3" in said
     monkeypatch.undo()
     done = invoke(*command, "--resume")
     assert done.exit_code == 0, done.output

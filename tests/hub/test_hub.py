@@ -222,7 +222,7 @@ def test_a_connection_that_is_cut_goes_on_where_it_ended(hub, tiny_files, monkey
 )
 def test_another_day_goes_on_where_this_one_ended(hub, tiny_files, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 64 * 1024)
-    monkeypatch.setattr("spacy_electra.hub.download._TRIES", 1)
+    monkeypatch.setattr("spacy_electra.hub.transfer._TRIES", 1)
     hub.add(NAME, tiny_files)
     weights = hashlib.sha256(tiny_files[WEIGHTS]).hexdigest()
     hub.fail(f"GET /{weights}", cut=200_000)
@@ -339,7 +339,7 @@ def test_many_may_fetch_at_once(hub, tiny_files):
 def test_content_is_compared_once(hub, tiny_files, monkeypatch):
     hub.add(NAME, tiny_files)
     resolve_source(NAME)
-    monkeypatch.setattr("spacy_electra.hub.download.checksum", None)
+    monkeypatch.setattr("spacy_electra.hub.transfer.checksum", None)
     resolve_source(NAME)
 
 

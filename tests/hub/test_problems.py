@@ -229,7 +229,7 @@ def test_a_server_that_does_not_answer(pattern, hub, tiny_files, monkeypatch):
     of_files = "api" not in pattern
     name = "HF_HUB_DOWNLOAD_TIMEOUT" if of_files else "HF_HUB_ETAG_TIMEOUT"
     monkeypatch.setattr(constants, name, 0.2)
-    monkeypatch.setattr("spacy_electra.hub.download._TRIES", 1)
+    monkeypatch.setattr("spacy_electra.hub.transfer._TRIES", 1)
     hub.add(NAME, tiny_files)
     hub.fail(pattern, stalls=True, times=1000)
     message = error_of(code="SE044" if of_files else "SE028")

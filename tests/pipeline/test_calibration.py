@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_electra.pipeline import calibrated
+from spacy_electra.pipeline.calibration import component as calibrated
 from spacy_electra.pipeline.calibration.file import (
     as_dict,
     read_calibration,

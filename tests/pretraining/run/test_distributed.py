@@ -201,7 +201,7 @@ def test_torch_that_cannot_divide_weights_is_named(settings_for, tmp_path, monke
 
 
 def test_muon_is_refused_where_weights_are_divided(settings_for):
-    with pytest.raises(ValueError, match="Muon has to see a matrix whole"):
+    with pytest.raises(ValueError, match="Muon needs whole matrices"):
         settings_for(training={"parallel": "fsdp"}, optimizer={"name": "muon"})
 
 
