@@ -43,7 +43,7 @@ def source(tmp_path_factory):
         summary_last_dropout=0.0,
     )
     # Scores of so few examples turn on roundings with some weights.
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     ElectraForMaskedLM(config).save_pretrained(folder)
     numbers = {piece: number for number, piece in enumerate(PIECES)}
     ElectraTokenizer(numbers).save_pretrained(folder)

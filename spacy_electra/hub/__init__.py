@@ -22,7 +22,6 @@ from .cache import (
     repository_folder,
     write_record,
 )
-from .transfer import NOT_WHOLE, download, hub_file, patiently, verify
 from .files import CONFIG_NAME, has_weights, is_index, wanted_files, with_parts
 from .problems import (
     Asked,
@@ -33,6 +32,7 @@ from .problems import (
     offline_message,
     reason_of,
 )
+from .transfer import NOT_WHOLE, download, hub_file, patiently, verify
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKEN = re.compile(r"[!-~]+")
