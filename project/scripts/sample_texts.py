@@ -47,6 +47,7 @@ def main(
     issues: Path = typer.Option(..., help="docs_issues_training.jsonl"),
     questions: Path = typer.Option(..., help="cooking-train.jsonl"),
     posts: Path = typer.Option(..., help="wnut17train.conll"),
+    more: list[Path] = typer.Option([], help=".jsonl with other texts, all of them"),
     seed: int = typer.Option(0, help="Decides what is taken"),
 ) -> None:
     """Write the sample, and the documents of the large files that it must not hold."""
@@ -72,6 +73,7 @@ def main(
         ("issues", read_rows(issues)),
         ("questions", read_rows(questions)),
         ("posts", (" ".join(w for w, _ in rows) for rows in read_posts(posts))),
+        *((file.stem, read_rows(file)) for file in more),
     ):
         before = len(sample)
         sample += [text.strip() for text in texts if text.strip()]

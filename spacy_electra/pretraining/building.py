@@ -213,6 +213,9 @@ def _error_detection(
         rtd_weight=settings.objective.rtd_weight,
         correction_weight=settings.objective.correction_weight,
         masked_sequences=settings.objective.masked_sequences,
+        sampler=GeneratorSampler(settings.sampler.temperature)
+        if settings.objective.generator_samples
+        else None,
     )
 
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
-from .error_samplers import ErrorMixture
-from .masking import Masking
+from .error_samplers import Changed, ErrorMixture
+from .masking import Masked, Masking
 from .objective import Losses, Objective, share_correct
+from .samplers import Sampler
 
 
 class ErrorDetection(Objective):
@@ -34,6 +35,7 @@ class ErrorDetection(Objective):
         rtd_weight: Weight of the detection's loss.
         correction_weight: Weight of naming what stood in the place of an error.
         masked_sequences: Share of the sequences that are masked.
+        sampler: Fills their masked places for the detection; None leaves them out.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ErrorDetection(Objective):
         rtd_weight: float = 50.0,
         correction_weight: float = 1.0,
         masked_sequences: float = 0.25,
+        sampler: Sampler | None = None,
     ) -> None:
         super().__init__(generator, discriminator, masking)
         generator.electra = discriminator.electra
@@ -53,6 +56,7 @@ class ErrorDetection(Objective):
         self.rtd_weight = rtd_weight
         self.correction_weight = correction_weight
         self.masked_sequences = masked_sequences
+        self.sampler = sampler
 
     def forward(
         self, batch: PackedBatch, progress: float, random: torch.Generator
@@ -61,27 +65,36 @@ class ErrorDetection(Objective):
         device = self.discriminator.device
         draw = torch.rand(len(batch.lengths), generator=random)
         to_mask = draw < self.masked_sequences
-        masked = self.masking(_chosen(batch, to_mask), random)
+        original = _chosen(batch, to_mask)
+        masked = self.masking(original, random)
         changed = self.errors(_chosen(batch, ~to_mask), random)
         both, order = joined([masked.batch, changed.batch])
-        hidden = self.discriminator.electra.forward_packed(
-            both.to(device)
-        ).last_hidden_state
+        hidden = self._encode(both)
         # Rows of the two batches, one after the other, in the joined one.
         at = order.argsort().to(device)
-        size = len(masked.batch.input_ids)
-        detected = at[size:]
-        scores = self.discriminator.head(hidden[detected])
-        labels = changed.labels.to(device, scores.dtype)
-        rtd = _mean(
-            F.binary_cross_entropy_with_logits(scores, labels, reduction="sum"),
-            len(labels),
-        )
+        size, count = len(masked.batch.input_ids), len(masked.rows)
         named = torch.cat([masked.rows.to(device), changed.rows.to(device) + size])
-        originals = torch.cat([masked.originals, changed.originals]).to(device)
         logits = self.generator.head(hidden[at[named]])
-        count = len(masked.rows)
-        losses = F.cross_entropy(logits, originals, reduction="none")
+        detected, labels = [hidden[at[size:]]], [changed.labels]
+        places, originals = [logits], [masked.originals, changed.originals]
+        if self.sampler is not None and count:
+            guesses = logits[:count].detach()
+            filled = _filled(original, masked, guesses, self.sampler, progress, random)
+            hidden = self._encode(filled.batch)
+            detected.append(hidden)
+            labels.append(filled.labels)
+            places.append(self.generator.head(hidden[filled.rows.to(device)]))
+            originals.append(filled.originals)
+        is_wrong = torch.cat(labels).to(device)
+        scores = self.discriminator.head(torch.cat(detected))
+        rtd = _mean(
+            F.binary_cross_entropy_with_logits(
+                scores, is_wrong.to(scores.dtype), reduction="sum"
+            ),
+            len(scores),
+        )
+        stood = torch.cat(originals).to(device)
+        losses = F.cross_entropy(torch.cat(places), stood, reduction="none")
         mlm = _mean(losses[:count].sum(), count)
         correction = _mean(losses[count:].sum(), len(losses) - count)
         total = mlm + self.rtd_weight * rtd + self.correction_weight * correction
@@ -89,10 +102,37 @@ class ErrorDetection(Objective):
             total=total,
             generator=mlm.detach(),
             discriminator=rtd.detach(),
-            mlm_correct=share_correct(logits[:count], originals[:count]),
-            replaced=_mean(labels.sum(), len(labels)),
+            mlm_correct=share_correct(logits[:count], stood[:count]),
+            replaced=_mean(is_wrong.sum(), len(is_wrong)),
             same=total.new_zeros(()),
         )
+
+    def _encode(self, batch: PackedBatch) -> Tensor:
+        """The states of a batch, float [T, H]."""
+        electra = self.discriminator.electra
+        return electra.forward_packed(batch.to(electra.device)).last_hidden_state
+
+
+def _filled(
+    original: PackedBatch,
+    masked: Masked,
+    logits: Tensor,
+    sampler: Sampler,
+    progress: float,
+    random: torch.Generator,
+) -> Changed:
+    """The masked sequences with samples in the masked places, on the CPU."""
+    samples = sampler(masked.originals.to(logits.device), logits, progress, random)
+    ids = original.input_ids.index_copy(0, masked.rows, samples.cpu())
+    labels = ids != original.input_ids
+    differ = labels[masked.rows]
+    return Changed(
+        original.with_ids(ids),
+        labels,
+        masked.rows[differ],
+        masked.originals[differ],
+        torch.where(labels, 0, -1),
+    )
 
 
 def _mean(total: Tensor, count: int) -> Tensor:

@@ -30,6 +30,8 @@ MOST_SLIPPED = 200
 # Standard deviation of the logarithm of the factor by which a word's rank moves.
 _SPREAD = 0.5
 _CANDIDATES = 16
+# Words that are put where none belongs are frequent ones: the power of their counts.
+_NEEDLESS = 0.75
 _VARIANTS = {"typo": 8, "ocr": 4}
 # Groups of words that are alike in a way that says nothing are larger than this.
 _LARGEST_GROUP = 40
@@ -141,7 +143,7 @@ class ErrorMixture:
     there is no error of the kind drawn gets one of another kind.
 
     All pieces of a wrong word are labelled. For a word that was left out the one after
-    it is; of a doubled word the second one.
+    it is; of a doubled word the second one; of two words in the wrong order both.
 
     Args:
         lexicon: Words of the corpus.
@@ -168,6 +170,8 @@ class ErrorMixture:
         self.entry_pieces = np.array(
             [piece for ids in pieces for piece in ids], dtype=np.int64
         )
+        frequent = lexicon.counts[:FUNCTION_WORDS] ** _NEEDLESS
+        self.needless = np.cumsum(frequent) / max(frequent.sum(), 1.0)
 
     def __call__(self, batch: PackedBatch, random: torch.Generator) -> Changed:
         """Put errors into a batch.
@@ -201,11 +205,13 @@ class ErrorMixture:
                 possible[:, column] = self.tables[kind].has(own)
             elif kind in ("omission", "doubling"):
                 possible[:, column] = own < MOST_SLIPPED
-            if kind == "omission":
+            if kind in ("omission", "order"):
                 # The word that is marked for it has to be there, and right.
                 after = np.minimum(places + 1, len(known) - 1)
                 free = (known[after] != PART_OF_A_WORD) & ~np.isin(after, places)
                 possible[:, column] &= free
+            if kind == "order":
+                possible[:, column] &= (known[after] >= 0) & (known[after] != own)
         cumulative = np.cumsum(possible * self.weights, axis=1)
         target = draws.random(len(places)) * cumulative[:, -1]
         kinds = (cumulative <= target[:, None]).sum(axis=1)
@@ -217,11 +223,16 @@ class ErrorMixture:
         # Entries come after the pieces of the batch.
         base = int(words.sizes.sum())
         twice = np.zeros(len(starts), dtype=bool)
+        needless = order = np.zeros(0, dtype=np.int64)
         for number, name in enumerate(self.kinds):
             places = np.flatnonzero(kind == number)
-            if name == "doubling":
+            if name in ("doubling", "insertion"):
                 twice[places] = True
                 mark[places] = -1
+                needless = places if name == "insertion" else needless
+            elif name == "order":
+                mark[places + 1] = number
+                order = places
             elif name == "omission":
                 new_sizes[places] = 0
                 mark[places] = -1
@@ -237,7 +248,18 @@ class ErrorMixture:
         marks[second] = kind[word[second]]
         # Where a word gave way to one of as many pieces, what stood there is known.
         same = (mark == kind) & (kind >= 0) & (new_sizes == words.sizes)
-        return _Parts(word, starts[word], new_sizes[word], marks, same[word])
+        same[order] = False
+        starts, new_sizes = starts[word], new_sizes[word]
+        # The word that is too many stands before the one that belongs.
+        extra = np.searchsorted(word, needless)
+        entries = np.searchsorted(self.needless, draws.random(len(extra)))
+        starts[extra] = base + self.entry_starts[entries]
+        new_sizes[extra] = self.entry_sizes[entries]
+        marks[extra], marks[extra + 1] = marks[extra + 1], -1
+        at = np.arange(len(word))
+        early = np.searchsorted(word, order)
+        at[early], at[early + 1] = early + 1, early
+        return _Parts(word[at], starts[at], new_sizes[at], marks[at], same[word[at]])
 
     def _draw_entries(self, kind: str, words: Ints, draws: np.random.Generator) -> Ints:
         if kind in self.tables:
@@ -453,4 +475,4 @@ _TABLES: dict[str, Callable[[Lexicon], Table]] = {
     "function": function_words,
 }
 # Words of like frequency, and what can be done to a word itself.
-KINDS = ("word", *_TABLES, *_VARIANTS, "omission", "doubling")
+KINDS = ("word", *_TABLES, *_VARIANTS, "omission", "doubling", "insertion", "order")

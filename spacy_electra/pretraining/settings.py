@@ -178,6 +178,8 @@ class ObjectiveSettings:
             corrupted place.
         masked_sequences: With "errors", share of the sequences that are masked and
             guessed; the others are the ones with errors.
+        generator_samples: With "errors", whether those sequences serve once more, for
+            the detection, with samples of the generator in the masked places.
     """
 
     name: str = "rtd"
@@ -188,6 +190,7 @@ class ObjectiveSettings:
     mlm_warmup: float = 0.0
     correction_weight: float = 0.0
     masked_sequences: float = 0.25
+    generator_samples: bool = False
 
     def __post_init__(self) -> None:
         _check("objective.name", self.name, OBJECTIVES)

@@ -7,17 +7,20 @@ from spacy_electra.pretraining.corpus.shards import Shards
 from spacy_electra.pretraining.error_detection import ErrorDetection, joined
 from spacy_electra.pretraining.pairs import open_pair
 from spacy_electra.pretraining.run.trainer import Trainer
+from spacy_electra.pretraining.samplers import GeneratorSampler
 
 ERRORS = {"word": 1.0, "function": 1.0, "omission": 0.5, "doubling": 0.5, "typo": 1.0}
+ERRORS |= {"insertion": 0.5, "order": 0.5}
 
 
-def settings_with(settings_for, dropout=0.0, **sections):
+def settings_with(settings_for, dropout=0.0, objective=None, **sections):
     model = {"generator_fraction": 1.0, "init": "usual"}
     return settings_for(
         dropout=dropout,
         **{
             "model": model,
-            "objective": {"name": "errors", "mask_whole_words": True},
+            "objective": {"name": "errors", "mask_whole_words": True}
+            | (objective or {}),
             "sampler": {"errors": ERRORS},
             **sections,
         },
@@ -85,6 +88,63 @@ def test_losses_are_those_of_each_network_on_its_own_sequences(objective, shards
     assert losses.replaced == pytest.approx(changed.labels.float().mean().item())
 
 
+def test_masked_sequences_serve_again_with_the_generators_samples(objective, shards):
+    """Detection sees them too, and correction names what the samples replaced."""
+    batch = batch_from(shards)
+    objective.eval()
+    plain = objective(batch, 0.0, torch.Generator().manual_seed(3))
+    drawn = []
+
+    class Sampler(GeneratorSampler):
+        def __call__(self, originals, logits, progress, random):
+            samples = super().__call__(originals, logits, progress, random)
+            # Some samples hit the original, and count as such.
+            samples[::3] = originals[::3]
+            drawn.append((originals, samples))
+            return samples
+
+    objective.sampler = Sampler()
+    try:
+        losses = objective(batch, 0.0, torch.Generator().manual_seed(3))
+    finally:
+        objective.sampler = None
+    random = torch.Generator().manual_seed(3)
+    to_mask = torch.rand(len(batch.lengths), generator=random) < 0.25
+    sequences = batch.input_ids.split(list(batch.lengths))
+    parts = [
+        PackedBatch.from_sequences(
+            [s for s, m in zip(sequences, to_mask.tolist(), strict=True) if m == wanted]
+        )
+        for wanted in (True, False)
+    ]
+    masked = objective.masking(parts[0], random)
+    changed = objective.errors(parts[1], random)
+    ((originals, samples),) = drawn
+    assert torch.equal(originals, masked.originals)
+    ids = parts[0].input_ids.index_copy(0, masked.rows, samples)
+    filled, labels = parts[0].with_ids(ids), ids != parts[0].input_ids
+    assert 0 < labels.sum() < len(masked.rows)
+    networks = objective.discriminator, objective.generator
+    scores = torch.cat([networks[0].forward_packed(b) for b in (changed.batch, filled)])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        scores, torch.cat([changed.labels, labels]).float()
+    )
+    differ = labels[masked.rows]
+    named = torch.cat(
+        [
+            networks[1].forward_packed(changed.batch, changed.rows),
+            networks[1].forward_packed(filled, masked.rows[differ]),
+        ]
+    )
+    correction = torch.nn.functional.cross_entropy(
+        named, torch.cat([changed.originals, originals[differ]])
+    )
+    assert losses.discriminator == pytest.approx(expected.item(), abs=1e-4)
+    assert losses.generator == pytest.approx(plain.generator.item(), abs=1e-5)
+    total = losses.generator + 50 * expected + objective.correction_weight * correction
+    assert losses.total.item() == pytest.approx(total.item(), abs=1e-3)
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_batch_without_masks_or_without_errors(objective, shards, share):
     objective.masked_sequences = share
@@ -108,6 +168,7 @@ def test_a_run_learns_and_resumes_exactly(settings_for, tmp_path):
     settings = settings_with(
         settings_for,
         dropout=0.1,
+        objective={"generator_samples": True},
         optimizer={"learn_rate": 2e-3, "layer_decay": 0.8},
         training={"max_steps": 60, "save_every": 30, "evaluate_every": 60},
     )

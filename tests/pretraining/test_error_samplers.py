@@ -228,6 +228,34 @@ def test_the_word_after_an_omitted_one_is_marked(tokenizer, mixture_of, lexicon)
     assert all("house" in text for text, _ in words)
 
 
+def test_a_word_that_is_too_many_is_frequent_and_marked(tokenizer, mixture_of, lexicon):
+    batch = batch_of(tokenizer, SENTENCES * 3)
+    changed = mixture_of("insertion")(batch, random_with(1))
+    kept = changed.batch.input_ids[~changed.labels]
+    assert torch.equal(kept, batch.input_ids)
+    assert not len(changed.rows)
+    new = lexicon.find(changed.batch.input_ids.numpy())
+    inserted = new.known[changed.labels.numpy()[new.starts]]
+    assert len(inserted) > 20
+    # More often frequent words, all of which are in the lexicon.
+    assert (inserted >= 0).all()
+    assert (inserted < len(lexicon) // 2).mean() > 0.6
+
+
+def test_words_in_the_wrong_order_are_both_marked(tokenizer, mixture_of):
+    batch = batch_of(tokenizer, ["the old man in the house"] * 60)
+    changed = mixture_of("order")(batch, random_with(2))
+    texts = set()
+    for ids, own in parts_of(changed):
+        text = tokenizer.decode(ids.tolist(), skip_special_tokens=True)
+        texts.add((text, tuple((own >= 0).tolist()[1:-1])))
+    no, yes = False, True
+    assert ("old the man in the house", (yes, yes, no, no, no, no)) in texts
+    assert ("old the in man the house", (yes, yes, yes, yes, no, no)) in texts
+    assert all(sorted(text) == sorted("the old man in the house") for text, _ in texts)
+    assert not len(changed.rows)
+
+
 def test_parts_of_words_are_left_alone(tokenizer, mixture_of, lexicon):
     text = "don't it's well-known"
     found = lexicon.find(batch_of(tokenizer, [text]).input_ids.numpy())
