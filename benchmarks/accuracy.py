@@ -108,6 +108,8 @@ BUDGETS = (
     Budget("MiniLM", "wnut17", 300, 400, 3394, 1009),
     Budget("en_tiny", "ewt", 600, 400, 1255, 201),
     Budget("en_tiny", "wnut17", 600, 400, 3394, 1009),
+    Budget("en_small", "ewt", 600, 400, 1255, 201),
+    Budget("en_small", "wnut17", 600, 400, 3394, 1009),
     Budget("MiniLM", "cooking", 100, 2000, 2000, 500),
     Budget("en_tiny", "movie_reviews", 150, 4000, 1800, 200, 1e-4),
 )

@@ -26,7 +26,7 @@ from .places import Places, span_group
 from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
 from .rtd_scorer import Scores, gold_labels, keys_in, with_key
-from .suggestions import SUGGESTIONS, SuggestingComponent
+from .suggestions import SUGGESTION_ATTRIBUTE, SUGGESTIONS, SuggestingComponent
 
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000
@@ -129,6 +129,10 @@ class ElectraRTD(SuggestingComponent):
     def places(self) -> Places:
         """Its attributes and its group of spans."""
         places = {f"token._.{self.cfg[key]}": key for key in _ATTRIBUTES}
+        if self.suggestions:
+            # spaCy keeps a span's attributes by its place, whatever group it is in.
+            name = self.cfg[SUGGESTION_ATTRIBUTE]
+            places[f"span._.{name}"] = SUGGESTION_ATTRIBUTE
         return {**places, span_group(self.cfg["spans_key"]): "spans_key"}
 
     @property

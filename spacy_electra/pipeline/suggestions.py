@@ -23,7 +23,7 @@ from .attributes import register_on_spans
 from .calibration.component import CalibratedComponent
 from .generators import folder_beside, open_generator
 
-SUGGESTIONS, _ATTRIBUTE = "suggestions", "suggestion_attribute"
+SUGGESTIONS, SUGGESTION_ATTRIBUTE = "suggestions", "suggestion_attribute"
 # Of words of two pieces the search follows so many ends.
 _MOST_PIECES, _BEAM = 2, 4
 
@@ -46,7 +46,7 @@ class SuggestingComponent(CalibratedComponent):
         """Take over the settings, whose meaning ``ElectraRTD`` tells."""
         self._generator_source = generator
         self._is_from_disk = False
-        self.cfg[_ATTRIBUTE] = attribute
+        self.cfg[SUGGESTION_ATTRIBUTE] = attribute
         self.suggestions = suggestions
 
     @property
@@ -61,7 +61,9 @@ class SuggestingComponent(CalibratedComponent):
                 Errors.SE003(name=SUGGESTIONS, requirement="0 or more", value=value)
             )
         if value:
-            register_on_spans(_ATTRIBUTE, self.cfg[_ATTRIBUTE], default=())
+            register_on_spans(
+                SUGGESTION_ATTRIBUTE, self.cfg[SUGGESTION_ATTRIBUTE], default=()
+            )
         self._keep(SUGGESTIONS, value or None)
 
     @property
@@ -167,7 +169,7 @@ class SuggestingComponent(CalibratedComponent):
         spans = [span for doc in docs for span in doc.spans[spans_key]]
         found = self.suggest([span[0] for span in spans])
         for span, own in zip(spans, found, strict=True):
-            span._.set(self.cfg[_ATTRIBUTE], tuple(map(tuple, own)))
+            span._.set(self.cfg[SUGGESTION_ATTRIBUTE], tuple(map(tuple, own)))
 
     def initialize(
         self,

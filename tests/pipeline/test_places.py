@@ -69,6 +69,16 @@ def test_one_place_in_common_is_enough(nlp, left):
         nlp.add_pipe("electra_rtd", name="second", config=config)
 
 
+def test_suggestions_of_two_go_to_attributes_of_their_own(nlp):
+    """Spans of one place share their attributes, whatever group they are in."""
+    nlp.add_pipe("electra_rtd", config={"suggestions": 3})
+    config = {**OWN_PLACES["electra_rtd"], "suggestions": 1}
+    with pytest.raises(ValueError, match=r"span._.suggestions.*Set suggestion_attr"):
+        nlp.add_pipe("electra_rtd", name="second", config=config)
+    config["suggestion_attribute"] = "others"
+    nlp.add_pipe("electra_rtd", name="second", config=config)
+
+
 def test_a_config_with_two_is_refused(nlp):
     nlp.add_pipe("electra_rtd")
     nlp.add_pipe("electra_rtd", name="second", config=OWN_PLACES["electra_rtd"])
