@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import PackedBatch
+from ..models.vocabulary import cross_entropy
 from .objective import (
     Losses,
     ReplacedTokenDetection,
@@ -67,7 +68,7 @@ class EnergyCloze(ReplacedTokenDetection):
         seen = batch.to(rows.device)
         seen = seen.with_ids(seen.input_ids.index_copy(0, rows, pieces))
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
-        places = hidden[rows]
+        places = hidden.index_select(0, rows)
         energies = self.discriminator.head(places) + math.log(logits.shape[-1])
         nce = contrastive_loss(energies, log_q, noise, _NOISE)
         with torch.no_grad():
@@ -88,7 +89,7 @@ class EnergyCloze(ReplacedTokenDetection):
 
 def log_probabilities(logits: Tensor, pieces: Tensor) -> Tensor:
     """What a softmax over scores [M, V] gives to a piece of each row [M], float [M]."""
-    return -F.cross_entropy(logits, pieces, reduction="none")
+    return -cross_entropy(logits, pieces)
 
 
 def contrastive_loss(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from ..models.vocabulary import cross_entropy
 from .error_samplers import Changed, ErrorMixture
 from .masking import Masked, Masking
 from .objective import Losses, Objective, share_correct
@@ -74,17 +75,19 @@ class ErrorDetection(Objective):
         at = order.argsort().to(device)
         size, count = len(masked.batch.input_ids), len(masked.rows)
         named = torch.cat([masked.rows.to(device), changed.rows.to(device) + size])
-        logits = self.generator.head(hidden[at[named]])
-        detected, labels = [hidden[at[size:]]], [changed.labels]
-        places, originals = [logits], [masked.originals, changed.originals]
+        logits = self.generator.head.scores(hidden.index_select(0, at[named]))
+        detected, labels = [hidden.index_select(0, at[size:])], [changed.labels]
+        stood = torch.cat([masked.originals, changed.originals]).to(device)
+        losses = [cross_entropy(logits, stood)]
         if self.sampler is not None and count:
             guesses = logits[:count].detach()
             filled = _filled(original, masked, guesses, self.sampler, progress, random)
             hidden = self._encode(filled.batch)
             detected.append(hidden)
             labels.append(filled.labels)
-            places.append(self.generator.head(hidden[filled.rows.to(device)]))
-            originals.append(filled.originals)
+            places = hidden.index_select(0, filled.rows.to(device))
+            named = self.generator.head.scores(places)
+            losses.append(cross_entropy(named, filled.originals.to(device)))
         is_wrong = torch.cat(labels).to(device)
         scores = self.discriminator.head(torch.cat(detected))
         rtd = _mean(
@@ -93,10 +96,9 @@ class ErrorDetection(Objective):
             ),
             len(scores),
         )
-        stood = torch.cat(originals).to(device)
-        losses = F.cross_entropy(torch.cat(places), stood, reduction="none")
-        mlm = _mean(losses[:count].sum(), count)
-        correction = _mean(losses[count:].sum(), len(losses) - count)
+        of_all = torch.cat(losses)
+        mlm = _mean(of_all[:count].sum(), count)
+        correction = _mean(of_all[count:].sum(), len(of_all) - count)
         total = mlm + self.rtd_weight * rtd + self.correction_weight * correction
         return Losses(
             total=total,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
 from ..models.heads.masked_lm import MaskedLMHead
+from ..models.vocabulary import cross_entropy, is_best
 from .masking import Masked, Masking
 from .samplers import Sampler
 
@@ -55,7 +56,7 @@ class Corrupted:
         labels: Whether a piece differs from the original, bool [T].
         rows: Where a replacement was drawn, int64 [M].
         originals: What stood there, int64 [M].
-        logits: The generator's scores there, float32 [M, V]; [M, 0] without one.
+        logits: The generator's scores there, float [M, V]; [M, 0] without one.
     """
 
     batch: PackedBatch
@@ -110,7 +111,7 @@ def guess(
     generator: ElectraForMaskedLM | None,
     random: torch.Generator,
 ) -> tuple[Masked, Tensor]:
-    """Mask pieces of a batch, and the generator's scores there, float32 [M, V].
+    """Mask pieces of a batch, and the generator's scores there, float [M, V].
 
     Args:
         batch: On the CPU, where the masks are drawn; the result is where the
@@ -126,7 +127,8 @@ def guess(
     masked = Masked(
         masked.batch.to(device), masked.rows.to(device), masked.originals.to(device)
     )
-    return masked, generator.forward_packed(masked.batch, masked.rows)
+    hidden = generator.electra.forward_packed(masked.batch).last_hidden_state
+    return masked, generator.head.scores(hidden.index_select(0, masked.rows))
 
 
 def corrupt(
@@ -224,7 +226,7 @@ class ReplacedTokenDetection(Objective):
             same = 1 - labels.sum() / max(len(corrupted.rows), 1)
         total = mlm + self.rtd_weight * rtd
         if self.correction_weight > 0:
-            places = hidden[corrupted.rows]
+            places = hidden.index_select(0, corrupted.rows)
             total = total + self.correction(places, corrupted.originals)
         return Losses(
             total=total if len(corrupted.rows) else 0.0 * total,
@@ -241,7 +243,7 @@ class ReplacedTokenDetection(Objective):
         seen, rows, originals = masked.batch, masked.rows, masked.originals
         hidden = self.discriminator.electra.forward_packed(seen).last_hidden_state
         mlm = mean_cross_entropy(logits, originals)
-        own = mean_cross_entropy(self._named(hidden[rows]), originals)
+        own = mean_cross_entropy(self._named(hidden.index_select(0, rows)), originals)
         correct = share_correct(logits, originals)
         nothing = mlm.new_zeros(())
         return Losses(mlm + own, mlm.detach(), own.detach(), correct, nothing, nothing)
@@ -259,8 +261,7 @@ class ReplacedTokenDetection(Objective):
     def _named(self, hidden: Tensor) -> Tensor:
         """Which piece the discriminator's encoder takes each place to have held."""
         assert self.language_head is not None
-        logits: Tensor = self.language_head(hidden)
-        return logits
+        return self.language_head.scores(hidden)
 
 
 class MaskedLanguageModeling(Objective):
@@ -304,12 +305,11 @@ class MaskedLanguageModeling(Objective):
 def mean_cross_entropy(logits: Tensor, originals: Tensor) -> Tensor:
     """Of scores [M, V] for originals [M], nats, a scalar; zero where M is."""
     if len(originals):
-        return F.cross_entropy(logits, originals)
+        return cross_entropy(logits, originals).mean()
     # A mean of nothing is NaN, which would end the run. This has gradients, all zero.
-    return logits.sum()
+    return logits.sum().float()
 
 
-@torch.no_grad()
 def share_correct(logits: Tensor, originals: Tensor) -> Tensor:
     """Share of places [M] whose largest score [M, V] is that of the original."""
-    return (logits.argmax(-1) == originals).float().sum() / max(len(originals), 1)
+    return is_best(logits, originals).float().sum() / max(len(originals), 1)

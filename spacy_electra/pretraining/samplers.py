@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..models.vocabulary import rows_of_a_part
+
 # Weights that are added up at once where one index of many is drawn.
 _BLOCK = 128
 # Words of more pieces are rare, and their pieces say much about each other.
@@ -36,7 +38,7 @@ class Sampler(Protocol):
 
         Args:
             originals: What stood there, int64 [M].
-            logits: The generator's scores, float32 [M, V].
+            logits: The generator's scores, float [M, V].
             progress: How much of the training is over, 0 to 1.
             random: Decides.
 
@@ -64,9 +66,13 @@ class GeneratorSampler:
         random: torch.Generator,
     ) -> Tensor:
         """Draw a piece for each masked place, int64 [M]."""
-        if self.temperature != 1.0:
-            logits = logits / self.temperature
-        return _draw(torch.softmax(logits, dim=-1), random)
+        uniform = _uniform(len(logits), random)
+        size = rows_of_a_part(logits)
+        drawn = []
+        for part, numbers in zip(logits.split(size), uniform.split(size), strict=True):
+            weights = torch.softmax(part.float() / self.temperature, dim=-1)
+            drawn.append(_draw(weights, numbers))
+        return torch.cat(drawn)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ class UnigramSampler:
     ) -> Tensor:
         """Draw a piece for each masked place, int64 [M]."""
         weights = self.counts.double().to(originals.device)
-        return _draw(weights.expand(len(originals), -1), random)
+        uniform = _uniform(len(originals), random)
+        return _draw(weights.expand(len(originals), -1), uniform)
 
 
 class FrequencySampler:
@@ -322,19 +329,23 @@ def _encode(words: Tensor, vocab_size: int) -> Tensor:
     return codes
 
 
-def _draw(weights: Tensor, random: torch.Generator) -> Tensor:
+def _uniform(count: int, random: torch.Generator) -> Tensor:
+    """Numbers from 0 to 1, float64 [M, 1]."""
+    return torch.rand(count, 1, generator=random, dtype=torch.float64)
+
+
+def _draw(weights: Tensor, uniform: Tensor) -> Tensor:
     """An index for each row of weights [M, V], as often as its weight says, int64 [M].
 
-    One number a row is enough; noise for every piece of the vocabulary (the Gumbel
-    trick) would cost more than the generator's own layers. Adding up all weights one
-    after the other would, too: first a block is drawn, then an index in it.
+    One number a row [M, 1] is enough; noise for every piece of the vocabulary (the
+    Gumbel trick) would cost more than the generator's own layers. Adding up all weights
+    one after the other would, too: first a block is drawn, then an index in it.
     """
-    count, size = weights.shape
+    size = weights.shape[1]
     whole = size - size % _BLOCK
     blocks = weights[:, :whole].unflatten(1, (-1, _BLOCK)).sum(-1)
     rest = weights[:, whole:].sum(-1, keepdim=True)
     cumulative = torch.cat([blocks, rest], dim=1).cumsum(-1)
-    uniform = torch.rand(count, 1, generator=random, dtype=torch.float64)
     target = uniform.to(weights.device, weights.dtype) * cumulative[:, -1:]
     block = _invert(cumulative, target)
     before = F.pad(cumulative, (1, 0)).gather(1, block)

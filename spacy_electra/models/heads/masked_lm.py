@@ -30,8 +30,12 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Float [..., H] -> float32 [..., V]."""
+        return self.scores(hidden).float()
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """The same in the precision of the product, which a loss need not copy."""
         logits: Tensor = self.decoder(self.norm(F.gelu(self.dense(hidden))))
-        return logits.float()
+        return logits
 
 
 class ElectraForMaskedLM(HeadModel):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ...metrics import Detection, detection
 from ...models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from ...models.vocabulary import cross_entropy, is_best
 from ...tokenization.wordpiece import ElectraTokenizer
 from ..masking import Masking
 from ..objective import Objective, corrupt, guess
@@ -182,8 +182,8 @@ def _language_figures(
     for number, batch in enumerate(batches):
         chosen, logits = guess(batch, masking, generator, _random(seed, number))
         originals = chosen.originals
-        losses += F.cross_entropy(logits, originals, reduction="sum").item()
-        correct += int((logits.argmax(-1) == originals).sum())
+        losses += cross_entropy(logits, originals).sum().item()
+        correct += int(is_best(logits, originals).sum())
         masked += len(originals)
     if not masked:
         return _NOT_MEASURED, _NOT_MEASURED

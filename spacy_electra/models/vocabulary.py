@@ -1,0 +1,90 @@
+"""Softmax over a vocabulary: its loss, a few rows at a time, in the cache of a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Float32 values of a part: 1 MiB, what the second-level cache of a core holds. A part
+# that has to be fetched from memory again takes three times as long.
+_VALUES_OF_A_PART = 1 << 18
+
+
+def rows_of_a_part(logits: Tensor) -> int:
+    """How many rows of scores [M, V] to compute with at a time, at least one."""
+    if logits.device.type != "cpu":
+        return max(1, len(logits))
+    return max(1, _VALUES_OF_A_PART // max(1, logits.shape[-1]))
+
+
+def exact(values: Tensor) -> Tensor:
+    """Values as float32, in which softmax is computed, or float64 as they are."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Minus the logarithm of what a softmax gives to one class of each row, nats.
+
+    As ``torch.nn.functional.cross_entropy`` with ``reduction="none"``, computed in
+    float32. On a CPU nothing of the scores' size is written but their gradient, and
+    that in their own precision: written to memory, the softmax of 300 x 30,522 scores
+    takes longer than all layers of a small generator.
+
+    Args:
+        logits: Scores, float [M, V].
+        targets: Classes, int64 [M].
+
+    Returns:
+        float32 [M] (float64 of scores in float64).
+    """
+    if logits.device.type != "cpu":
+        return F.cross_entropy(exact(logits), targets, reduction="none")
+    losses: Tensor = _CrossEntropy.apply(logits, targets)
+    return losses
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, targets)
+        size = rows_of_a_part(logits)
+        losses = [
+            F.cross_entropy(exact(part), own, reduction="none")
+            for part, own in zip(logits.split(size), targets.split(size), strict=True)
+        ]
+        return torch.cat(losses)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        logits, targets = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        size = rows_of_a_part(logits)
+        parts = (values.split(size) for values in (logits, targets, upstream, gradient))
+        for part, own, scale, result in zip(*parts, strict=True):
+            shares = torch.softmax(exact(part), dim=-1)
+            shares.scatter_add_(1, own[:, None], shares.new_full((len(own), 1), -1.0))
+            result.copy_(shares.mul_(scale[:, None]))
+        return gradient, None
+
+
+@torch.no_grad()
+def is_best(logits: Tensor, targets: Tensor) -> Tensor:
+    """Whether one class of each row has the largest score, the first of equal ones.
+
+    Args:
+        logits: Scores, float [M, V].
+        targets: Classes, int64 [M].
+
+    Returns:
+        bool [M].
+    """
+    # The largest value is found many times as fast as its place.
+    best = logits.gather(1, targets[:, None]).squeeze(1) == logits.amax(-1)
+    rows = best.nonzero().squeeze(1)
+    best[rows] = logits[rows].float().argmax(-1) == targets[rows]
+    return best
