@@ -929,7 +929,6 @@ class Errors(_Message):
         "No checkpoint of {path} can be read: {problems}. Start again in another "
         "folder."
     )
-    SE448 = "{name} must be {kind}, but is {value!r}."
     SE449 = (
         "Unknown option {option}. Settings of the config go by their section: "
         "--section.key value, with the sections {sections}."

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spacy.util import get_package_path, is_package
-
 from ..errors import Errors
 from ..files import locked, remove_partials, whole_file
+from ..pipeline.saved_pipeline import pipeline_folder
 from .annotator import Annotator, ShardReport
 from .engines import in_processes, in_this_process, threads_for
 from .output import parquet_package
@@ -100,7 +99,11 @@ def annotate_files(
         parquet_package()
     output = output.resolve()
     files = input_files(paths, output)
-    pipeline = pipeline_path(settings.pipeline)
+    pipeline = pipeline_folder(settings.pipeline)
+    if pipeline is None:
+        raise ValueError(
+            Errors.SE648(pipeline=settings.pipeline, error="there is no config.cfg")
+        )
     if not settings.threads and engine == "ray":
         settings = replace(settings, threads=1)
     elif not settings.threads and processes > 1:
@@ -229,20 +232,6 @@ def _read_manifest(file: Path) -> dict[str, Any] | None:
 def _write_manifest(file: Path, content: dict[str, Any]) -> None:
     with whole_file(file) as partial:
         partial.write_text(json.dumps(content, indent=2), encoding="utf8")
-
-
-def pipeline_path(name: str) -> Path:
-    """Where a pipeline lies, by the name that ``spacy.load`` takes.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if is_package(name):
-        return Path(get_package_path(name))
-    folder = Path(name)
-    if not (folder / "config.cfg").is_file():
-        raise ValueError(Errors.SE648(pipeline=name, error="there is no config.cfg"))
-    return folder
 
 
 def folder_hash(folder: Path) -> str:

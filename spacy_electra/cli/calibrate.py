@@ -29,10 +29,10 @@ from ..pipeline.calibration.fitting import (
 from ..pipeline.calibration.table import Calibration, Domain, Scale, check_rate
 from ..pipeline.rtd import ElectraRTD
 from ..pipeline.rtd_scorer import gold_labels
+from ..pipeline.saved_pipeline import pipeline_folder
 from ..pretraining.corpus.documents import read_documents
 from .detectors import folder_in_pipeline, open_detector
 from .gpu import GPU_ID, use_gpu
-from .sources import pipeline_folder
 
 _DOCS_PER_BATCH = 32
 _SHOWN = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)

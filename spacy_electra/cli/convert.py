@@ -11,9 +11,10 @@ from ..errors import Errors, Warnings, listed
 from ..exchange import convert as write
 from ..models import ElectraForPreTraining
 from ..pipeline.calibration.copies import keep_calibration
+from ..pipeline.saved_pipeline import pipeline_folder
 from ..source import resolve_source
 from .export import FORMAT, TEXTS, report_written
-from .sources import calibration_texts, pipeline_folder
+from .sources import calibration_texts
 
 
 def convert(

@@ -18,10 +18,11 @@ from ..exchange.writing import (
 from ..files import folder_size
 from ..models import ElectraForPreTraining
 from ..pipeline.calibration.copies import keep_calibration
+from ..pipeline.saved_pipeline import pipeline_folder
 from ..pipeline.trained_networks import trained_network
 from ..pretraining.pairs import export_run, pair_folders
 from ..source import resolve_source
-from .sources import calibration_texts, pipeline_folder
+from .sources import calibration_texts
 
 FORMAT = typer.Option("safetensors", help="safetensors, onnx or openvino")
 TEXTS = typer.Option(None, help="Text like yours, for int8 of openvino; as for prepare")

@@ -21,10 +21,10 @@ from ..exchange.facts import (
 )
 from ..files import folder_size
 from ..pipeline.saved_networks import saved_networks
+from ..pipeline.saved_pipeline import pipeline_folder
 from ..pretraining.pairs import pair_folders
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer
-from .sources import pipeline_folder
 
 _MOST_NAMED = 4
 

@@ -18,8 +18,8 @@ from ..files import folder_size
 from ..layers.encoding import WithEncoder
 from ..layers.listener import EncoderListener
 from ..models.precision import INT8
+from ..pipeline.saved_pipeline import pipeline_folder
 from ..pretraining.corpus.documents import read_documents
-from .sources import pipeline_folder
 
 _MOST_TEXTS = 300
 

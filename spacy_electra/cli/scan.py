@@ -19,11 +19,11 @@ from ..files import whole_file
 from ..layers.candidates import Candidate
 from ..pipeline.ordinary import OrdinaryWords
 from ..pipeline.rtd import ElectraRTD
+from ..pipeline.saved_pipeline import pipeline_folder
 from .detectors import open_detector
 from .marking import SUGGESTIONS, set_threshold, suggestions_for
 from .scan_output import FORMS, Finding, Form
 from .scan_reading import STDIN, Block, blocks_of, files_of, size_of
-from .sources import pipeline_folder
 from .user_errors import told
 
 NOTHING, FOUND, ERROR = 0, 1, 2

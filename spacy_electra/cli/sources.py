@@ -1,4 +1,4 @@
-"""What a command was given: a pipeline or a checkpoint, texts or the name of a file."""
+"""What a command was given: texts, or the name of a file."""
 
 from __future__ import annotations
 
@@ -8,30 +8,13 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
-from spacy.util import get_package_path, is_package
-
 from ..errors import Errors
 from ..pretraining.corpus.compression import format_of
 from ..pretraining.corpus.documents import read_documents
 from ..pretraining.corpus.formats import FORMATS, documents_of_text, fail
-from ..source import bundled_checkpoints
 
 _STDIN = "-"
 _LONGEST_NAME = 255
-
-
-def pipeline_folder(source: str) -> Path | None:
-    """The folder of a spaCy pipeline, saved or installed as a package; else None."""
-    folder = Path(source)
-    if _is_pipeline(folder):
-        return folder
-    is_name = not folder.exists() and source not in bundled_checkpoints()
-    if is_name and is_package(source):
-        package = get_package_path(source)
-        for place in sorted(package.glob(f"{source}-*")):
-            if _is_pipeline(place):
-                return place
-    return None
 
 
 def calibration_texts(path: str | None) -> Iterable[str] | None:
@@ -61,10 +44,6 @@ def given_documents(text: str) -> tuple[list[str], str]:
     if _looks_like_a_file(text):
         raise FileNotFoundError(Errors.SE542(path=text))
     return _checked([text], text), ""
-
-
-def _is_pipeline(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("config.cfg", "meta.json"))
 
 
 def _checked(documents: Iterable[str], where: str) -> list[str]:

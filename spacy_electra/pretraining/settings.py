@@ -461,7 +461,7 @@ def settings_from(
         if not _is_of(value, hints[name]):
             what = _KINDS.get(hints[name], str(hints[name]))
             raise ValueError(
-                Errors.SE448(name=f"{section}.{name}", kind=what, value=value)
+                Errors.SE003(name=f"{section}.{name}", requirement=what, value=value)
             )
     try:
         return kind(**values)

@@ -90,7 +90,7 @@ def test_a_setting_of_another_type_is_one_error(option, value, kind, tmp_path):
     result = invoke("pretrain", file, tmp_path / "run", f"--{option}", value)
     assert result.exit_code == 1 and "Traceback" not in result.output
     said = " ".join(result.output.split())
-    assert f"[SE448] {option} must be {kind}, but is" in said
+    assert f"[SE003] {option} must be {kind}, but is" in said
     # The same in a file.
     section, _, key = option.partition(".")
     text = (CONFIGS / "pretrain_tiny.cfg").read_text(encoding="utf8")
@@ -99,7 +99,7 @@ def test_a_setting_of_another_type_is_one_error(option, value, kind, tmp_path):
     own = tmp_path / "own.cfg"
     own.write_text("\n".join(lines), encoding="utf8")
     said = " ".join(invoke("pretrain", own, tmp_path / "run").output.split())
-    assert f"[SE448] {option} must be {kind}, but is" in said
+    assert f"[SE003] {option} must be {kind}, but is" in said
 
 
 def test_a_gpu_is_named_as_in_spacy(run, tmp_path):
