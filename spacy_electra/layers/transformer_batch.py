@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -32,25 +34,11 @@ from .layout import (
     padded_layout,
     rows_of_doc_tokens,
 )
+from .piece_data import PieceData
 from .types import PieceStates
 
 # Makes the array of one Doc: (its number, its first span, the one after its last).
 PartOf = Callable[[int, int, int], Any]
-
-
-@dataclass
-class PieceData(TransformerData):
-    """A Doc's ``TransformerData`` that knows where its pieces lie in the text.
-
-    Args:
-        pieces: Of the Doc, where it was encoded whole.
-        cls_states: State of the [CLS] of each window, float32 [W, H].
-        readers_left: After how many readings the Doc is rid of this; None for never.
-    """
-
-    pieces: Pieces | None = None
-    cls_states: Floats2d | None = None
-    readers_left: int | None = None
 
 
 @dataclass
@@ -68,13 +56,12 @@ class ElectraBatch(FullTransformerBatch):
 
     Args:
         docs: D Docs.
-        spans: Of each Doc.
+        spans: Of each Doc; None where each is one span, whose array is as wide as it
+            is long. Otherwise every span is padded to the longest of all.
         pieces: Of each of the S spans.
         windows: Over them.
         hidden: Rows of the windows, float [T, H], or of all layers [K, T, H].
         tokenizer: Knows the strings of ids.
-        is_whole: Whether each Doc is one span, whose array is as wide as it is long;
-            otherwise every span is padded to the longest of all.
         keep_all: Whether the states of all layers were asked for.
         attentions: Of each layer the attention weights of each window, in the order of
             ``windows.lengths``, float [heads, s, s] with s at least its length.
@@ -83,33 +70,40 @@ class ElectraBatch(FullTransformerBatch):
     def __init__(
         self,
         docs: Sequence[Doc],
-        spans: list[list[Span]],
+        spans: list[list[Span]] | None,
         pieces: Sequence[Pieces],
         windows: Windows,
         hidden: Tensor,
         tokenizer: ElectraTokenizer,
         *,
-        is_whole: bool,
         keep_all: bool = False,
         attentions: Sequence[Sequence[Tensor]] | None = None,
     ) -> None:
         self.docs = docs
-        self.spans = spans
+        self.is_whole = spans is None
+        if spans is not None:
+            self.spans = spans
         self.cached_doc_data = None
         self.pieces = pieces
         self.windows = windows
-        self.is_whole = is_whole
         self._hidden = hidden
         self._tokenizer = tokenizer
         self._keep_all = keep_all
         self._attentions = attentions
         self._table: SpanTable = make_table(pieces, windows)
-        self._spans_per_doc = np.array([len(part) for part in spans], dtype=np.int64)
-        if is_whole:
+        if spans is None:
+            self._spans_per_doc = np.ones(len(docs), dtype=np.int64)
             self._layout = packed_layout(self._table.lengths)
         else:
+            counts = [len(part) for part in spans]
+            self._spans_per_doc = np.array(counts, dtype=np.int64)
             self._layout = padded_layout(self._table.lengths, self._spans_per_doc)
         self._states: Tensor | None = None
+
+    @cached_property
+    def spans(self) -> list[list[Span]]:  # type: ignore[override]
+        """Of each Doc, those that were encoded."""
+        return [[doc[:]] for doc in self.docs]
 
     @property
     def states(self) -> Tensor:
@@ -192,6 +186,50 @@ class ElectraBatch(FullTransformerBatch):
 
     def split_by_doc(self) -> list[TransformerData]:
         """One ``TransformerData`` a Doc; that of a Doc without spans is empty."""
+        return self._split_whole() if self.is_whole else self._split_spans()
+
+    def _split_whole(self) -> list[TransformerData]:
+        others = self._other_outputs()
+        arrays = self._rows_apart(self._table.rows, self._table.lengths)
+        counts = self.windows.windows_per_text
+        of_windows = self._rows_apart(self.windows.cls_rows, counts, above=1)
+        result: list[TransformerData] = []
+        for number, (pieces, states) in enumerate(
+            zip(self.pieces, arrays, strict=True)
+        ):
+            # The first row is the [CLS] of the first window, so often of the only one.
+            cls_states = states[:1] if counts[number] == 1 else of_windows[number]
+            data = PieceData(pieces, states, cls_states, self._tokenizer)
+            for key, parts in others.items():
+                own = [part(number, number, number + 1) for part in parts]
+                data.model_output[key] = own
+            result.append(data)
+        return result
+
+    def _rows_apart(
+        self, rows: Integers, counts: Integers, above: int = 0
+    ) -> list[Any]:
+        """Rows of the last hidden state as arrays, each of which has its own memory.
+
+        A view would keep the whole batch for as long as one of its Docs is kept.
+
+        Args:
+            rows: Of all arrays, one after the other.
+            counts: Rows of each array.
+            above: Arrays of so many rows or fewer are left empty.
+        """
+        hidden = self._last()
+        bounds = [slice(*pair) for pair in pairwise(_starts(counts))]
+        wanted = [own if own.stop - own.start > above else slice(0) for own in bounds]
+        if hidden.device.type == "cpu":
+            source = hidden.float().numpy()
+            return [source.take(rows[own], axis=0) for own in wanted]
+        # There, one call for all of them is faster.
+        gathered = hidden.index_select(0, torch.from_numpy(rows).to(hidden.device))
+        states: Any = torch2xp(gathered.float())
+        return [states[own].copy() for own in wanted]
+
+    def _split_spans(self) -> list[TransformerData]:
         layout = self._layout
         ids, mask = self._ids_and_mask(layout)
         strings = self._tokenizer.strings[ids]
@@ -209,8 +247,6 @@ class ElectraBatch(FullTransformerBatch):
         span_starts = _starts(self._spans_per_doc)
         token_starts = _starts(np.array([len(doc) for doc in self.docs], dtype=int))
         row_starts = np.concatenate([[0], counts.cumsum()])[token_starts].tolist()
-        window_starts = _starts(self.windows.windows_per_text)
-        cls_states = self._cls_states() if self.is_whole else None
         result: list[TransformerData] = []
         for number in range(len(self.docs)):
             first, end = span_starts[number : number + 2]
@@ -223,13 +259,10 @@ class ElectraBatch(FullTransformerBatch):
             own_rows = slice(*row_starts[number : number + 2])
             own_tokens = slice(*token_starts[number : number + 2])
             own_states = states[own].reshape((*shape, states.shape[1]))
-            if self.is_whole:
-                # A view would keep the whole batch for as long as the Doc is kept.
-                own_states = own_states.copy()
             output = ModelOutput(last_hidden_state=own_states)
             for key, parts in others.items():
                 output[key] = [part(number, first, end) for part in parts]
-            data = PieceData(
+            data = TransformerData(
                 wordpieces=WordpieceBatch(
                     strings=strings[own].reshape(shape).tolist(),
                     input_ids=own_ids,
@@ -243,10 +276,6 @@ class ElectraBatch(FullTransformerBatch):
                     cast(Ints1d, token_counts[own_tokens]),
                 ),
             )
-            if cls_states is not None:
-                data.pieces = self.pieces[number]
-                windows = slice(*window_starts[number : number + 2])
-                data.cls_states = cls_states[windows]
             result.append(data)
         return result
 

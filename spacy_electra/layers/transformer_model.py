@@ -375,7 +375,7 @@ def _forward(
     assert shim.tokenizer is not None
     get_spans = model.attrs["get_spans"]
     if get_spans is None:
-        nested = [[doc[:]] for doc in docs]
+        nested = None
         pieces = align(docs, shim.tokenizer)
         window, stride = model.attrs["window"], model.attrs["stride"]
     else:
@@ -414,7 +414,6 @@ def _forward(
         windows,
         hidden,
         shim.tokenizer,
-        is_whole=get_spans is None,
         keep_all=bool(wants.get("output_hidden_states")),
         attentions=attentions,
     )

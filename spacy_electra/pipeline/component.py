@@ -21,7 +21,7 @@ from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.listener import EncoderListener
 from ..layers.types import Text
-from ..tokenization.alignment import token_starts
+from ..tokenization.bounds import token_starts
 from .pipeline_ref import PipelineRef
 from .places import Places, check_places
 

@@ -24,6 +24,7 @@ from ..layers.adapter import (
 from ..layers.listener import EncoderListener, batch_id, lend
 from ..layers.transformer_batch import ElectraBatch
 from ..layers.transformer_model import TransformerModel
+from .attributes import store
 from .component import TOKENS_PER_GROUP, annotate_in_groups
 from .listener_links import (
     FixedReaderCount,
@@ -188,7 +189,9 @@ class Electra(Transformer):
     ) -> None:
         """Set what ``predict`` found."""
         docs = list(docs)
-        super().set_annotations(docs, predictions)
+        for doc, data in zip(docs, predictions.doc_data, strict=True):
+            store(doc, "trf_data", data)
+        self.set_extra_annotations(docs, predictions)
         if self.cfg["set_tensor"]:
             for doc in docs:
                 doc.tensor = cast(Any, token_vectors(doc))

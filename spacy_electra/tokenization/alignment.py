@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
+from .bounds import Bounds, Integers, bounds_of, heads, token_starts
+from .chunks import ChunkCache
 from .marks import reach_marks
-from .wordpiece import ElectraTokenizer, Encoding
+from .wordpiece import ElectraTokenizer
 
-Integers = NDArray[np.int64]
 # More than this of a text unknown, and what a model says of it means nothing.
 _MOSTLY = 0.5
 # A name or an emoji alone says nothing of a checkpoint.
 _FEWEST_PIECES = 3
+_NO_IDS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,12 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     if tokenizer.takes_words:
         tokens = [[token.text for token in doc] for doc in docs]
         return _pieces_of_words(tokens, [token_starts(doc) for doc in docs], tokenizer)
-    counts = np.array([len(doc) for doc in docs], dtype=np.int64)
-    return _align_texts([doc.text for doc in docs], _bounds(docs), counts, tokenizer)
+    bounds = bounds_of(docs)
+    if tokenizer.chunks is None:
+        row = _row_of_texts([doc.text for doc in docs], tokenizer)
+    else:
+        row = _row_of_chunks(docs, bounds, tokenizer.chunks)
+    return _align(row, bounds, tokenizer.unk_token_id)
 
 
 def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Pieces]:
@@ -94,23 +101,22 @@ def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Piec
             for span in spans
         ]
         return _pieces_of_words(tokens, starts, tokenizer)
-    texts, parts = [], []
-    doc = None
-    for span in spans:
-        if span.doc is not doc:
-            # A Doc makes its text anew each time that it is asked.
-            doc, whole = span.doc, span.doc.text
-            bounds = _bounds([doc])
-        own = slice(span.start, span.end)
-        first = bounds.starts[span.start] if len(span) else 0
-        texts.append(whole[span.start_char : span.end_char])
-        parts.append(
-            (bounds.starts[own] - first, bounds.sizes[own], bounds.is_space[own])
-        )
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    together = _Bounds(*columns) if parts else _bounds([])
+    docs = list({id(span.doc): span.doc for span in spans}.values())
+    begins_of_docs = heads(
+        np.array([len(doc) for doc in docs], dtype=np.int64)
+    ).tolist()
+    begins = dict(zip(map(id, docs), begins_of_docs, strict=True))
+    firsts = [begins[id(span.doc)] + span.start for span in spans]
     counts = np.array([len(span) for span in spans], dtype=np.int64)
-    return _align_texts(texts, together, counts, tokenizer)
+    bounds = bounds_of(docs).of_texts(np.array(firsts, dtype=np.int64), counts)
+    if tokenizer.chunks is None:
+        # A Doc makes its text anew each time that it is asked.
+        texts = {id(doc): doc.text for doc in docs}
+        own = [texts[id(s.doc)][s.start_char : s.end_char] for s in spans]
+        row = _row_of_texts(own, tokenizer)
+    else:
+        row = _row_of_chunks([span.doc for span in spans], bounds, tokenizer.chunks)
+    return _align(row, bounds, tokenizer.unk_token_id)
 
 
 def _pieces_of_words(
@@ -143,117 +149,102 @@ def _pieces_of_words(
     return pieces
 
 
-def _align_texts(
-    texts: Sequence[str],
-    bounds: _Bounds,
-    token_counts: Integers,
-    tokenizer: ElectraTokenizer,
-) -> list[Pieces]:
-    """Pieces of texts, given where each of their tokens is.
+class _Row(NamedTuple):
+    """The pieces of several texts, as if these stood in one row with gaps between.
 
     Args:
-        texts: Any number.
-        bounds: Of the tokens of all texts.
-        token_counts: Tokens of each text.
-        tokenizer: Makes the pieces.
+        ids: int64 [n].
+        offsets: In the row, int64 [n, 2].
+        counts: Pieces of each text, int64 [texts].
+        begins: Where in the row each text begins, int64 [texts].
     """
-    if not texts:
-        return []
+
+    ids: Integers
+    offsets: Integers
+    counts: Integers
+    begins: Integers
+
+
+def _row_of_texts(texts: Sequence[str], tokenizer: ElectraTokenizer) -> _Row:
+    """The row of texts, each of which is tokenized as a whole."""
     encodings = tokenizer.encode_batch(texts)
-    # All texts are aligned at once, as if they stood in one row with a gap of a
-    # character between them.
-    gaps = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
-    piece_counts = np.array([len(encoding.ids) for encoding in encodings])
-    piece_gaps = np.repeat(gaps, piece_counts)[:, None]
-    apart = np.concatenate([encoding.offsets for encoding in encodings]) + piece_gaps
-    whole = " ".join(texts)
-    offsets = apart if whole.isascii() else reach_marks(apart, whole)
-    if offsets is not apart:
-        each = np.split(offsets - piece_gaps, np.cumsum(piece_counts)[:-1])
-        encodings = [
-            replace(encoding, offsets=own)
-            for encoding, own in zip(encodings, each, strict=True)
-        ]
-    starts = bounds.starts + np.repeat(gaps, token_counts)
+    counts = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
+    begins = heads(np.array([len(text) + 1 for text in texts], dtype=np.int64))
+    ids = np.concatenate([_NO_IDS, *(encoding.ids for encoding in encodings)])
+    offsets = [np.zeros((0, 2), dtype=np.int64)]
+    offsets += [encoding.offsets for encoding in encodings]
+    apart = np.concatenate(offsets) + np.repeat(begins, counts)[:, None]
+    return _Row(ids, reach_marks(apart, " ".join(texts)), counts, begins)
+
+
+def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _Row:
+    """The same row, of texts that are looked up chunk by chunk.
+
+    Args:
+        docs: That of each text.
+        bounds: Of the tokens of all texts.
+        chunks: Knows pieces by the hashes of tokens.
+    """
+    counts = bounds.counts
+    begins = heads(bounds.text_sizes() + 1)
+    is_last = bounds.blanks.copy()
+    is_last[counts.cumsum()[counts > 0] - 1] = True
+    ends = np.flatnonzero(is_last) + 1
+    firsts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    hashes = bounds.orths.tobytes()
+    stops = (ends * bounds.orths.itemsize).tolist()
+    keys = [hashes[start:stop] for start, stop in pairwise([0, *stops])]
+    text = np.repeat(np.arange(len(counts)), counts)[firsts]
+
+    def texts_of(places: list[int]) -> list[str]:
+        found = []
+        for place in places:
+            strings = docs[text[place]].vocab.strings
+            orths = bounds.orths[firsts[place] : ends[place]].tolist()
+            found.append("".join([strings[orth] for orth in orths]))
+        return found
+
+    rows, sizes = chunks.pieces_of(keys, texts_of)
+    starts = (bounds.starts + np.repeat(begins, counts))[firsts]
+    offsets = rows[:, 1:] + np.repeat(starts, sizes)[:, None]
+    per_text = np.bincount(text, weights=sizes, minlength=len(counts))
+    return _Row(rows[:, 0].astype(np.int64), offsets, per_text.astype(np.int64), begins)
+
+
+def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
+    """The pieces of each text, given those of all and where their tokens are."""
+    starts = bounds.starts + np.repeat(row.begins, bounds.counts)
     ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
-    first = np.searchsorted(offsets[:, 1], starts, side="right")
-    after = np.searchsorted(offsets[:, 0], ends, side="left")
+    first = np.searchsorted(row.offsets[:, 1], starts, side="right")
+    after = np.searchsorted(row.offsets[:, 0], ends, side="left")
     lengths = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     lengths[bounds.is_space] = 0
-    return _split_by_doc(
-        encodings, first, lengths, piece_counts, token_counts, tokenizer.unk_token_id
-    )
-
-
-def token_starts(doc: Doc) -> Integers:
-    """First character of each token of a Doc, int64 [len(doc)]."""
-    return _bounds([doc]).starts
-
-
-class _Bounds(NamedTuple):
-    """Where the tokens of texts are, one text after the other.
-
-    Args:
-        starts: First character of each token in its own text, int64 [n].
-        sizes: Characters of each token, int64 [n].
-        is_space: Which tokens are white space, bool [n].
-    """
-
-    starts: Integers
-    sizes: Integers
-    is_space: NDArray[np.bool_]
-
-
-def _bounds(docs: Sequence[Doc]) -> _Bounds:
-    rows = [doc.to_array(["LENGTH", "SPACY", "IS_SPACE"]) for doc in docs]
-    table = np.concatenate([np.zeros((0, 3), dtype=np.uint64), *rows])
-    sizes, blanks, is_space = table.astype(np.int64).T
-    with_blank = sizes + blanks
-    starts = with_blank.cumsum() - with_blank
-    counts = np.array([len(part) for part in rows], dtype=np.int64)
-    # Where each text begins among all; one without tokens begins nowhere.
-    heads = (counts.cumsum() - counts)[counts > 0]
-    starts -= np.repeat(starts[heads], counts[counts > 0])
-    return _Bounds(starts, sizes, is_space.astype(bool))
-
-
-def _split_by_doc(
-    encodings: Sequence[Encoding],
-    first: Integers,
-    lengths: Integers,
-    piece_counts: Integers,
-    token_counts: Integers,
-    unk_id: int,
-) -> list[Pieces]:
-    """Cut the alignment of all Docs into one of each, counted from its own pieces."""
-    piece_begins = np.cumsum(piece_counts) - piece_counts
-    own_first = first - np.repeat(piece_begins, token_counts)
-    within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+    own_first = first - np.repeat(heads(row.counts), bounds.counts)
+    within = np.arange(lengths.sum()) - np.repeat(heads(lengths), lengths)
     data = (np.repeat(own_first, lengths) + within).astype("i")
-    token_ends = token_counts.cumsum()
-    data_ends = np.concatenate([[0], lengths.cumsum()])[
-        np.concatenate([[0], token_ends])
-    ]
+    offsets = row.offsets - np.repeat(row.begins, row.counts)[:, None]
+
+    # Where the part of each text begins, and where the last one ends.
+    token_ends = np.concatenate([[0], bounds.counts.cumsum()])
+    data_ends = np.concatenate([[0], lengths.cumsum()])[token_ends]
+    piece_ends = np.concatenate([[0], row.counts.cumsum()])
+    own = (
+        [slice(*pair) for pair in pairwise(part.tolist())]
+        for part in (piece_ends, data_ends, token_ends)
+    )
     lengths = lengths.astype("i")
-    pieces = []
-    token_start = 0
-    for number, encoding in enumerate(encodings):
-        token_end = int(token_ends[number])
-        alignment = Ragged(
-            data[data_ends[number] : data_ends[number + 1]],
-            cast(Ints1d, lengths[token_start:token_end]),
+    return [
+        Pieces(
+            row.ids[pieces],
+            offsets[pieces],
+            Ragged(data[rows], cast(Ints1d, lengths[tokens])),
+            unk_id,
         )
-        pieces.append(Pieces(encoding.ids, encoding.offsets, alignment, unk_id))
-        token_start = token_end
-    return pieces
-
-
-def unknown_share(ids: Integers, unk_id: int) -> float:
-    """Share of pieces that are unknown, 0 where there are none."""
-    return int(np.count_nonzero(ids == unk_id)) / max(len(ids), 1)
+        for pieces, rows, tokens in zip(*own, strict=True)
+    ]
 
 
 def mostly_unknown(texts: Sequence[Integers], unk_id: int) -> tuple[int, float] | None:
@@ -266,14 +257,15 @@ def mostly_unknown(texts: Sequence[Integers], unk_id: int) -> tuple[int, float] 
     Returns:
         Which text it is, and its share; None where there is no such text.
     """
-    shares = [
-        unknown_share(ids, unk_id) if len(ids) >= _FEWEST_PIECES else 0.0
-        for ids in texts
-    ]
-    worst = int(np.argmax(shares)) if shares else 0
-    if not shares or shares[worst] <= _MOSTLY:
+    counts = np.array([len(ids) for ids in texts], dtype=np.int64)
+    is_unknown = np.concatenate([_NO_IDS, *texts]) == unk_id
+    if not is_unknown.any():
         return None
-    return worst, shares[worst]
+    text = np.repeat(np.arange(len(counts)), counts)
+    unknown = np.bincount(text[is_unknown], minlength=len(counts))
+    shares = np.where(counts < _FEWEST_PIECES, 0.0, unknown / np.maximum(counts, 1))
+    worst = int(np.argmax(shares))
+    return (worst, float(shares[worst])) if shares[worst] > _MOSTLY else None
 
 
 def unknown_tokens(ids: Integers, alignment: Ragged, unk_id: int) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..source import resolve_source
 from .backend import make_backend
 from .batch_encoding import BatchEncoding, Encoding
 from .calls import CalledWithTexts
+from .chunks import ChunkCache, cuts_at_blanks, ids_and_offsets
 from .folder import SETTINGS, TOKENIZER, VOCAB, read_folder, write_folder
 from .inputs import Text
 from .pieces import check_vocabulary, place_added
@@ -210,19 +212,23 @@ class ElectraTokenizer(CalledWithTexts):
         """Tokenize many texts at once, without special pieces around them."""
         self._check_takes_text()
         encoded = self._encode(texts)
-        # Arrays of all texts at once and views of them: an array for each text would
-        # take as long as half of the tokenizer.
-        each = [part.ids for part in encoded]
-        pairs = chain.from_iterable(part.offsets for part in encoded)
-        ids = np.fromiter(chain.from_iterable(each), dtype=np.int64)
-        offsets = np.fromiter(chain.from_iterable(pairs), dtype=np.int64).reshape(-1, 2)
+        ids, offsets = ids_and_offsets(encoded)
         nothing = np.zeros(len(ids), dtype=np.int64)
-        ends = np.cumsum([0, *map(len, each)]).tolist()
+        ends = np.cumsum([0, *map(len, encoded)]).tolist()
         parts = [slice(*bounds) for bounds in pairwise(ends)]
         return [
             Encoding(ids[own], offsets[own], nothing[own], nothing[own])
             for own in parts
         ]
+
+    @cached_property
+    def chunks(self) -> ChunkCache | None:
+        """Pieces by chunk, for texts that can be cut at blanks; None where they can't.
+
+        These are the pieces of the whole text.
+        """
+        can = not self.takes_words and cuts_at_blanks(self.settings)
+        return ChunkCache(self._encode) if can else None
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> list[Encoding]:
         """As ``encode_batch``, of texts that are lists of words.

@@ -11,11 +11,7 @@ from typer.testing import CliRunner
 from spacy_electra.cli.app import app
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.accents import accents_of
-from spacy_electra.tokenization.alignment import (
-    mostly_unknown,
-    unknown_share,
-    unknown_tokens,
-)
+from spacy_electra.tokenization.alignment import mostly_unknown, unknown_tokens
 from spacy_electra.tokenization.vocabulary import train_vocabulary
 
 KOREAN = "한국어를 공부하는 학생들이 도서관에서 책을 읽고 있습니다."
@@ -104,15 +100,11 @@ def test_accents_are_counted():
     assert not accents_of([]).matter
 
 
-def test_share_of_unknown_pieces():
-    assert unknown_share(np.array([1, 5, 1, 7]), 1) == 0.5
-    assert unknown_share(np.array([], dtype=np.int64), 1) == 0.0
-
-
 def test_text_that_is_mostly_unknown_is_found():
     texts = [np.array(ids) for ids in ([1, 5, 6], [1, 1, 5], [1, 1, 1, 1, 5], [1], [])]
     assert mostly_unknown(texts, 1) == (2, 0.8)
     assert mostly_unknown(texts[:1], 1) is None
+    assert mostly_unknown([], 1) is None
     assert mostly_unknown(texts[3:], 1) is None
     assert mostly_unknown([], 1) is None
 

@@ -9,7 +9,8 @@ from spacy.tokens import Doc
 
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
-from spacy_electra.tokenization.alignment import align, align_spans, token_starts
+from spacy_electra.tokenization.alignment import align, align_spans
+from spacy_electra.tokenization.bounds import token_starts
 
 NLP = spacy.blank("en")
 TOKENIZER = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
