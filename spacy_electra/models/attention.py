@@ -13,6 +13,7 @@ from .config import ElectraConfig
 from .dropout import Dropout, drop
 from .norm import LayerNorm
 from .packing import AttentionLayout, Segment
+from .training_attention import attend_and_learn
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -72,6 +73,14 @@ class SelfAttention(nn.Module):
         weights = None
         if _takes_any_lengths(projected, layout):
             context = self._varlen(projected, layout)
+        elif self._learns_here(projected, layout):
+            context = attend_and_learn(
+                projected,
+                layout.segments,
+                self.heads,
+                self.attention_dropout,
+                layout.causal,
+            )
         else:
             contexts = []
             all_parts = split_heads(projected, layout.segments, self.heads)
@@ -109,6 +118,19 @@ class SelfAttention(nn.Module):
     def _merge(self, context: Tensor) -> Tensor:
         """From [count, heads, length, d] back to rows [count * length, H]."""
         return context.transpose(1, 2).reshape(-1, self.heads * self.head_width)
+
+    def _learns_here(self, projected: Tensor, layout: AttentionLayout) -> bool:
+        """Whether ``training_attention.py`` serves this batch."""
+        longest = LONGEST_EXPLICIT.get(projected.dtype, 0)
+        return (
+            self.training
+            and torch.is_grad_enabled()
+            and projected.device.type == "cpu"
+            and projected.dtype != torch.float16
+            and not layout.eager
+            and self.attention_dropout < 1.0
+            and (self.attention_dropout > 0.0 or layout.longest <= longest)
+        )
 
     def _dropout_probability(self) -> float:
         return self.attention_dropout if self.training else 0.0

@@ -16,6 +16,7 @@ _INTEGERS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
     torch.float32: torch.int32,
+    torch.float64: torch.int64,
 }
 
 
@@ -56,12 +57,17 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
         return values
     if values.device.type != "cpu" or values.dtype not in _INTEGERS or p == 1.0:
         return F.dropout(values, p, training)
-    dropped: Tensor = _Dropout.apply(values, _keeping_bits(values, p), 1 / (1 - p))
+    dropped: Tensor = _Dropout.apply(values, keeping_bits(values, p), 1 / (1 - p))
     return dropped
 
 
-def _keeping_bits(values: Tensor, p: float) -> Tensor:
-    """All bits set where a value is kept, none where it is dropped: int16 [...]."""
+def keeping_bits(values: Tensor, p: float) -> Tensor:
+    """All bits set where a value is kept, none where it is dropped: int16 [...].
+
+    Args:
+        values: On the CPU, of which only the shape counts.
+        p: Probability that a value is dropped, below 1.
+    """
     number = values.numel()
     seed = int(torch.randint(1 << 62, ()))
     drawn = np.random.SFC64(seed).random_raw(-(-number // _PARTS))
@@ -77,15 +83,23 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, keeping: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(keeping)
         ctx.scale = scale
-        return _apply(values, keeping, scale)
+        return keep(values, keeping).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (keeping,) = ctx.saved_tensors
-        return _apply(gradient, keeping, ctx.scale), None, None
+        return keep(gradient, keeping).mul_(ctx.scale), None, None
 
 
-def _apply(values: Tensor, keeping: Tensor, scale: float) -> Tensor:
-    integer = _INTEGERS[values.dtype]
-    kept = values.contiguous().view(integer) & keeping.to(integer)
-    return kept.view(values.dtype).mul_(scale)
+def keep(values: Tensor, keeping: Tensor, in_place: bool = False) -> Tensor:
+    """Set values to 0 where no bits are set, and leave the others as they are.
+
+    Args:
+        values: float [...].
+        keeping: What ``keeping_bits`` gave, [...].
+        in_place: Whether to change ``values``, which are contiguous.
+    """
+    integers = values.contiguous().view(_INTEGERS[values.dtype])
+    bits = keeping.to(integers.dtype)
+    kept = integers.bitwise_and_(bits) if in_place else integers & bits
+    return kept.view(values.dtype)

@@ -1,0 +1,140 @@
+"""Attention with its own backward pass computes what the plain operations do."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.utils.checkpoint import checkpoint
+
+from spacy_electra.models import ElectraForPreTraining, PackedBatch, training_attention
+from spacy_electra.models.attention import SelfAttention, explicit_attention
+from spacy_electra.models.packing import segments_of
+from spacy_electra.models.training_attention import attend_and_learn
+
+HEADS, WIDTH = 2, 16
+# Two segments, of which the first has padding.
+LENGTHS = (5, 6, 6, 3, 3)
+
+
+@pytest.fixture(params=[1, 1 << 19])
+def part(request, monkeypatch):
+    """Scores of a part: one sequence at a time, or all of them at once."""
+    monkeypatch.setattr(training_attention, "_SCORES_OF_A_PART", request.param)
+
+
+def rows(dtype=torch.float32, lengths=LENGTHS):
+    torch.manual_seed(0)
+    return torch.randn(sum(lengths), 3 * WIDTH).to(dtype).requires_grad_()
+
+
+def plain(projected, causal=False):
+    """Each sequence by itself, with torch's own gradients."""
+    found = []
+    for sequence in projected.split(LENGTHS):
+        parts = sequence.view(1, len(sequence), 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        context = explicit_attention(parts, causal=causal)
+        found.append(context.transpose(1, 2).reshape(len(sequence), WIDTH))
+    return torch.cat(found)
+
+
+def attend(projected, dropout=0.0, causal=False, lengths=LENGTHS):
+    segments = segments_of(lengths, padded=True)
+    return attend_and_learn(projected, segments, HEADS, dropout, causal)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)]
+)
+def test_states_and_gradients_are_those_of_plain_operations(
+    part, dtype, tolerance, causal
+):
+    assert segments_of(LENGTHS, padded=True)[0].padding is not None
+    projected = rows(dtype)
+    found, expected = attend(projected, causal=causal), plain(projected, causal)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    weight = torch.randn(expected.shape).to(dtype)
+    (gradient,) = torch.autograd.grad((found * weight).sum(), projected)
+    (wanted,) = torch.autograd.grad((expected * weight).sum(), projected)
+    torch.testing.assert_close(gradient, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradient_is_that_of_small_differences(part, dropout, causal):
+    def seeded(projected):
+        torch.manual_seed(1)
+        return attend(projected, dropout, causal, lengths=(3, 4, 4))
+
+    assert gradcheck(seeded, rows(torch.float64, lengths=(3, 4, 4)))
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share():
+    torch.manual_seed(0)
+    projected = torch.randn(4 * 64, 3 * WIDTH)
+    projected[:, : 2 * WIDTH] = 0.0
+    projected[:, 2 * WIDTH :] = 1.0
+    found = attend(projected, dropout=0.25, lengths=(64,) * 4)
+    # Weights are all alike, so a state is the share of the 64 that were kept.
+    share = found * 0.75
+    assert share.mean().item() == pytest.approx(0.75, abs=0.01)
+    # Of 64 draws: sqrt(0.75 * 0.25 / 64).
+    assert share[:, :: WIDTH // HEADS].std().item() == pytest.approx(0.054, abs=0.006)
+
+
+def test_gradient_may_be_asked_for_twice():
+    projected = rows()
+    loss = attend(projected, dropout=0.1).square().sum()
+    once = torch.autograd.grad(loss, projected, retain_graph=True)
+    assert torch.equal(*once, *torch.autograd.grad(loss, projected))
+
+
+def test_a_checkpoint_draws_the_same_masks_again():
+    projected, gradients = rows(), []
+    for run in (attend, partial(checkpoint, attend, use_reentrant=False)):
+        torch.manual_seed(2)
+        loss = run(projected, 0.4).square().sum()
+        gradients += torch.autograd.grad(loss, projected)
+    assert torch.equal(*gradients)
+
+
+def test_no_rows_have_no_states():
+    projected = rows(lengths=())
+    attend(projected, lengths=()).sum().backward()
+    assert projected.grad.shape == (0, 3 * WIDTH)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_learns_what_it_learns_by_plain_operations(
+    small_config, monkeypatch, dtype
+):
+    """Forty updates with dropout, whose masks are the same: so are the losses."""
+    config = replace(
+        small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
+    )
+
+    def losses(written_out):
+        torch.manual_seed(0)
+        model = ElectraForPreTraining(config).train()
+        if not written_out:
+            monkeypatch.setattr(SelfAttention, "_learns_here", lambda *_: False)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        batch = PackedBatch.from_sequences(
+            [torch.randint(1, 99, (length,)) for length in (4, 12, 13, 20, 20)]
+        )
+        labels = (batch.input_ids % 3 == 0).float()
+        for _ in range(40):
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                logits = model.forward_packed(batch).float()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+    written_out, by_plain_operations = list(losses(True)), list(losses(False))
+    assert by_plain_operations[-1] < 0.8 * by_plain_operations[0]
+    tolerance = 1e-3 if dtype == torch.float32 else 0.05
+    assert written_out == pytest.approx(by_plain_operations, abs=tolerance)
