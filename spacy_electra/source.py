@@ -13,6 +13,10 @@ from .hub.problems import Asked
 from .nearest import folder_hint, nearest_folder, nearest_name
 
 ASSETS = Path(__file__).parent / "assets"
+# The bundled checkpoint that components and commands take where none is named, and the
+# generator beside it.
+DEFAULT_SOURCE = "en_small"
+DEFAULT_GENERATOR = f"{DEFAULT_SOURCE}/generator"
 _ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(?P<generator>/generator)?", re.ASCII)
 # What no repository is named, but files and folders often are.
 _NO_ID = re.compile(

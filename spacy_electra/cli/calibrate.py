@@ -31,6 +31,7 @@ from ..pipeline.rtd import ElectraRTD
 from ..pipeline.rtd_scorer import gold_labels
 from ..pipeline.saved_pipeline import pipeline_folder
 from ..pretraining.corpus.documents import read_documents
+from ..source import DEFAULT_SOURCE
 from .detectors import folder_in_pipeline, open_detector
 from .gpu import GPU_ID, use_gpu
 
@@ -41,7 +42,7 @@ _SHOWN = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 def calibrate(
     text: str = typer.Argument(..., help="Clean text: file, folder or glob"),
     source: str = typer.Argument(
-        "en_small", help="Checkpoint, bundled name, hub id, or a saved pipeline"
+        DEFAULT_SOURCE, help="Checkpoint, bundled name, hub id, or a saved pipeline"
     ),
     false_marks: float = typer.Option(2.0, help="Wished false marks per 1,000 words"),
     domain: str = typer.Option("own", help="Name of this text in the table"),

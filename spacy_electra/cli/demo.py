@@ -16,7 +16,7 @@ from wasabi import msg
 from ..files import whole_file
 from ..pipeline.heat import FAINTEST, heat_colour
 from ..pipeline.page import options_from, render_page
-from ..source import ASSETS
+from ..source import ASSETS, DEFAULT_SOURCE
 from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu
 from .sources import given_documents
@@ -29,7 +29,7 @@ def demo(
         "", help="A text or file of your own, in place of the ten sentences"
     ),
     output: Path = typer.Option(Path("demo.html"), help="Where the page goes"),
-    source: str = typer.Option("en_small", help="Checkpoint, or a saved pipeline"),
+    source: str = typer.Option(DEFAULT_SOURCE, help="Checkpoint, or a saved pipeline"),
     threshold: float = typer.Option(0.5, help="Score from which a word is marked"),
     gpu_id: int = GPU_ID,
 ) -> None:

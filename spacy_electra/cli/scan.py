@@ -20,6 +20,7 @@ from ..layers.candidates import Candidate
 from ..pipeline.ordinary import OrdinaryWords
 from ..pipeline.rtd import ElectraRTD
 from ..pipeline.saved_pipeline import pipeline_folder
+from ..source import DEFAULT_SOURCE
 from .detectors import open_detector
 from .marking import SUGGESTIONS, set_threshold, suggestions_for
 from .scan_output import FORMS, Finding, Form
@@ -37,7 +38,7 @@ def scan(
         ..., help="Files, folders, globs, or - for standard input", metavar="FILES..."
     ),
     source: str = typer.Option(
-        "en_small", help="Checkpoint, bundled name, hub id, or a saved pipeline"
+        DEFAULT_SOURCE, help="Checkpoint, bundled name, hub id, or a saved pipeline"
     ),
     format: str = typer.Option("table", help='"table", "jsonl" or "sarif"'),
     output: Path = typer.Option(

@@ -12,6 +12,7 @@ import typer
 
 from ..files import whole_file
 from ..pipeline.page import options_from, render_page
+from ..source import DEFAULT_SOURCE
 from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu
 from .marking import SUGGESTIONS, set_threshold, suggestions_for
@@ -24,7 +25,7 @@ def show(
         None, "--output", "-o", help="Where the page goes; else to standard output"
     ),
     source: str = typer.Option(
-        "en_small", help="Checkpoint, bundled name, hub id, or a saved pipeline"
+        DEFAULT_SOURCE, help="Checkpoint, bundled name, hub id, or a saved pipeline"
     ),
     threshold: float = typer.Option(None, help="Score from which a word is marked"),
     false_marks: float = typer.Option(

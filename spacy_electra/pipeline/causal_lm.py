@@ -18,6 +18,7 @@ from ..layers.language_model import LanguageModel, window_attributes
 from ..layers.likelihood import log_likelihoods, sums_per_token
 from ..layers.listener import EncoderListener, release
 from ..layers.writing import write_on
+from ..source import DEFAULT_GENERATOR
 from ..tokenization.alignment import align
 from .attributes import NO_SCORE, register, register_on_tokens, store
 from .component import HeadComponent, store_per_token
@@ -28,7 +29,7 @@ DEFAULT_MODEL = {
     "@architectures": "spacy-electra.CausalLM.v1",
     "encoder": {
         "@architectures": "spacy-electra.Encoder.v1",
-        "source": "en_tiny/generator",
+        "source": DEFAULT_GENERATOR,
     },
 }
 

@@ -12,12 +12,13 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from thinc.api import Model
 
+from ..source import DEFAULT_SOURCE
 from .component import TOKENS_PER_GROUP
 
 # Everything else is a default of the architecture.
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.TransformerModel.v1",
-    "name": "en_tiny",
+    "name": DEFAULT_SOURCE,
 }
 
 

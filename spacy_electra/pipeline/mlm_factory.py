@@ -9,6 +9,7 @@ from typing import Any
 from spacy.language import Language
 
 from ..layers.head_model import Head
+from ..source import DEFAULT_GENERATOR
 from .lm_learning import MaskingSettings
 from .mlm import ElectraMLM
 from .places import joined
@@ -17,7 +18,7 @@ DEFAULT_MODEL = {
     "@architectures": "spacy-electra.MaskedLM.v1",
     "encoder": {
         "@architectures": "spacy-electra.Encoder.v1",
-        "source": "en_tiny/generator",
+        "source": DEFAULT_GENERATOR,
     },
 }
 

@@ -17,6 +17,7 @@ from thinc.util import to_numpy
 from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.types import TextPair
+from ..source import DEFAULT_SOURCE
 from .attributes import same_inputs
 from .choices import gold_choice, register_choices, set_choice, texts_of_choices
 from .losses import cross_entropy
@@ -26,11 +27,12 @@ from .places import joined
 Scores = dict[str, Any]
 Floats = NDArray[np.float64]
 # Choices need room beside them, so the windows are longer than an encoder's by default;
-# the bundled checkpoint has no more positions.
+# more positions not every bundled checkpoint has.
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.MultipleChoice.v1",
     "encoder": {
         "@architectures": "spacy-electra.Encoder.v1",
+        "source": DEFAULT_SOURCE,
         "window": 256,
         "stride": 192,
     },

@@ -14,6 +14,7 @@ from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.types import TextPair
 from ..layers.units import PlaceOutputs
+from ..source import DEFAULT_SOURCE
 from .answers import answer_loss, find_answers
 from .attributes import same_inputs
 from .pair_component import PairComponent
@@ -29,11 +30,12 @@ from .questions import (
 )
 
 # Questions need room beside them, so the windows are longer than an encoder's by
-# default; the bundled checkpoint has no more positions.
+# default; more positions not every bundled checkpoint has.
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.QuestionAnswering.v1",
     "encoder": {
         "@architectures": "spacy-electra.Encoder.v1",
+        "source": DEFAULT_SOURCE,
         "window": 256,
         "stride": 192,
     },

@@ -9,6 +9,7 @@ from typing import Any
 from spacy.language import Language
 
 from ..layers.head_model import Head
+from ..source import DEFAULT_SOURCE
 from .places import joined
 from .rtd import ElectraRTD
 from .rtd_objectives import RTDObjective
@@ -21,7 +22,7 @@ DEFAULT_MODEL = {
     "@architectures": "spacy-electra.RTD.v1",
     "encoder": {
         "@architectures": "spacy-electra.Encoder.v1",
-        "source": "en_small",
+        "source": DEFAULT_SOURCE,
     },
 }
 

@@ -17,6 +17,7 @@ from thinc.util import to_numpy
 from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.types import Text, TextPair
+from ..source import DEFAULT_SOURCE
 from .attributes import register, stored
 from .component import HeadComponent, check_probability
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
@@ -39,7 +40,10 @@ _REQUIREMENTS = {
         "model": {
             "@architectures": "spacy-electra.SequenceClassification.v1",
             "problem_type": None,
-            "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
+            "encoder": {
+                "@architectures": "spacy-electra.Encoder.v1",
+                "source": DEFAULT_SOURCE,
+            },
         },
         "threshold": 0.5,
         "scorer": {"@scorers": "spacy-electra.TextcatScorer.v1"},

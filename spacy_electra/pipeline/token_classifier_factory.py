@@ -7,6 +7,7 @@ from collections.abc import Callable
 from spacy.language import Language
 
 from ..layers.head_model import Head
+from ..source import DEFAULT_SOURCE
 from .places import joined
 from .token_classifier import ElectraTokenClassifier
 from .token_classifier_scorer import Scores
@@ -18,7 +19,10 @@ from .token_classifier_scorer import Scores
     default_config={
         "model": {
             "@architectures": "spacy-electra.TokenClassification.v1",
-            "encoder": {"@architectures": "spacy-electra.Encoder.v1"},
+            "encoder": {
+                "@architectures": "spacy-electra.Encoder.v1",
+                "source": DEFAULT_SOURCE,
+            },
         },
         "annotates": "ents",
         "scheme": "BIO",

@@ -397,7 +397,7 @@ def test_component_says_what_it_needs_and_sets(fine_tuned):
 
 def test_checkpoint_with_another_head_is_told(nlp):
     nlp.add_pipe("electra_qa")
-    with pytest.warns(UserWarning, match=r"SW300.*'en_tiny' is no question-answering"):
+    with pytest.warns(UserWarning, match=r"SW300.*'en_small' is no question-answering"):
         nlp.initialize()
 
 
