@@ -24,6 +24,7 @@ from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
 from .encoder_shim import EncoderShim, Tuning
+from .streams import passes_for_streams, run_in_streams, split_evenly
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
 Network = TypeVar("Network", bound=PretrainedModel)
@@ -311,8 +312,6 @@ def encode(
         The outputs end to end, [..., T, H], without a graph; and a callback that takes
         their gradient, of the same shape.
     """
-    if not is_train and shim.rows_per_pass is not None:
-        max_tokens = min(max_tokens, shim.rows_per_pass)
     whole = _as_batch(windows)
     division = current_division()
     if division is not None and len(whole.input_ids):
@@ -355,13 +354,25 @@ def _encode_all(
     is_train: bool,
     states_of: Callable[[Any, PackedBatch], Tensor],
 ) -> tuple[Tensor, Callable[[Tensor], None]]:
-    outputs: list[Tensor] = []
-    backprops = []
     device, run = shim.device, shim.ready(is_train)
-    for batch in _runs(whole, max_tokens):
-        output, backprop = run(partial(_compute, states_of, batch.to(device)))
-        outputs.append(output)
-        backprops.append(backprop)
+
+    def one_pass(batch: PackedBatch) -> tuple[Tensor, Callable[[Tensor], None]]:
+        return run(partial(_compute, states_of, batch.to(device)))
+
+    passes = None
+    if not is_train and shim.rows_per_pass is not None:
+        # Others keep what they find of each pass, in order.
+        if states_of is last_hidden:
+            in_flight = min(max_tokens, torch.get_num_threads() * shim.rows_per_pass)
+            passes = passes_for_streams(whole.lengths, in_flight)
+        max_tokens = min(max_tokens, shim.rows_per_pass)
+    if passes is None:
+        results = [one_pass(batch) for batch in _runs(whole, max_tokens)]
+    else:
+        groups = split_evenly(whole.lengths, passes)
+        results = run_in_streams(one_pass, _batches(whole, groups))
+    outputs = [output for output, _ in results]
+    backprops = [backprop for _, backprop in results]
     if outputs:
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
     else:
@@ -398,12 +409,16 @@ def _as_batch(windows: Windows) -> PackedBatch:
 
 
 def _runs(whole: PackedBatch, max_tokens: int) -> list[PackedBatch]:
+    # They are sorted already, so each group is a run of them.
+    return _batches(whole, split_by_tokens(whole.lengths, max_tokens))
+
+
+def _batches(whole: PackedBatch, groups: Sequence[Sequence[int]]) -> list[PackedBatch]:
+    """A batch a group of consecutive sequences; the groups cover all, in order."""
     batches = []
     start = 0
-    lengths = whole.lengths
-    # They are sorted already, so each group is a run of them.
-    for group in split_by_tokens(lengths, max_tokens):
-        sizes = [lengths[index] for index in group]
+    for group in groups:
+        sizes = [whole.lengths[index] for index in group]
         rows = slice(start, start + sum(sizes))
         batches.append(
             PackedBatch(

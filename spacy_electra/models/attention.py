@@ -27,7 +27,7 @@ LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
 # of 32, so rows of that many go through fp32, in chunks that fit the cache
 # (benchmarks/attention.py).
 FEWEST_KEYS_IN_CHUNKS = 16
-SCORES_IN_A_CHUNK = 1 << 16
+SCORES_IN_A_CHUNK = 1 << 18
 
 
 class SelfAttention(nn.Module):
