@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..tokenization.alignment import Integers, Pieces
+from ..tokenization.alignment import Integers, Pieces, unknown_of_all
 from .types import PieceStates
 
 
@@ -227,8 +227,7 @@ class LargestPiece(_PerToken):
         """The largest per token, float [U]."""
         values = logits.detach().cpu().numpy()
         _, rows = max_over_pieces(values, encoded.pieces, empty=-np.inf)
-        if encoded.pieces:
-            rows[np.concatenate([part.unknown for part in encoded.pieces])] = -1
+        rows[unknown_of_all(encoded.pieces)] = -1
         return _in_places(logits[_tensor(rows[rows >= 0], logits)], rows >= 0, -np.inf)
 
 

@@ -155,7 +155,7 @@ class ElectraCausalLM(HeadComponent):
         """Set what ``predict`` found."""
         attribute = self.cfg["surprisal_attribute"]
         for doc, found in zip(docs, scores, strict=True):
-            store_per_token(doc, attribute, found.surprisal.tolist())
+            store_per_token([doc], {attribute: found.surprisal})
             store(doc, self.cfg["likelihood_attribute"], found.log_likelihood)
 
     def generate(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
@@ -21,7 +22,7 @@ from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.listener import EncoderListener
 from ..layers.types import Text
-from ..tokenization.bounds import token_starts
+from ..tokenization.bounds import bounds_of
 from .pipeline_ref import PipelineRef
 from .places import Places, check_places
 
@@ -273,22 +274,57 @@ def annotate_in_groups(
                 yield from group
 
 
-def store_per_token(doc: Doc, name: str, values: Sequence[Any]) -> None:
-    """Set an attribute of each token, as ``token._.name = value`` does, but at once.
+def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> None:
+    """Set attributes of each token, as ``token._.name = value`` does, but at once.
 
     Args:
-        doc: Of the tokens.
-        name: Of the extension attribute of ``Token``.
-        values: One per token.
+        docs: Any number.
+        values: By name of the extension attribute of ``Token``, one per token of all
+            Docs.
     """
-    starts = token_starts(doc).tolist()
-    keys: list[Any] = [("._.", name, start, None) for start in starts]
-    doc.user_data.update(zip(keys, values, strict=True))
+    starts = bounds_of(docs).starts.tolist()
+    items = []
+    for name, own in values.items():
+        # Where spaCy itself keeps them.
+        keys: list[Any] = [("._.", name, start, None) for start in starts]
+        items.append(list(zip(keys, own.tolist(), strict=True)))
+    first = 0
+    for doc in docs:
+        end = first + len(doc)
+        for pairs in items:
+            doc.user_data.update(pairs[first:end])
+        first = end
 
 
-def store_spans(
-    doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]
+def store_marks(
+    docs: Sequence[Doc],
+    key: str,
+    label: str,
+    scores: NDArray[np.floating],
+    is_marked: NDArray[np.bool_],
 ) -> None:
+    """Set a span group of the marked tokens of each Doc, one span each.
+
+    Args:
+        docs: Any number.
+        key: Of the group in ``doc.spans``.
+        label: Of the spans.
+        scores: One per token of all Docs.
+        is_marked: The same.
+    """
+    places = np.flatnonzero(is_marked)
+    ends = np.array([len(doc) for doc in docs], dtype=np.int64).cumsum()
+    found = pairwise([0, *np.searchsorted(places, ends).tolist()])
+    scores, tokens = scores[places], places.tolist()
+    first = 0
+    for doc, end, (start, stop) in zip(docs, ends.tolist(), found, strict=True):
+        own = [token - first for token in tokens[start:stop]]
+        spans = [Span(doc, token, token + 1, label=label) for token in own]
+        store_spans(doc, key, spans, scores[start:stop])
+        first = end
+
+
+def store_spans(doc: Doc, key: str, spans: list[Span], scores: ArrayLike) -> None:
     """Set a span group with a score for each span, as spaCy's ``spancat`` does.
 
     Args:
@@ -298,7 +334,7 @@ def store_spans(
         scores: One each; they are ``doc.spans[key].attrs["scores"]``, float32.
     """
     attrs = {"scores": np.asarray(scores, dtype=np.float32)}
-    doc.spans[key] = SpanGroup(doc, name=key, spans=list(spans), attrs=attrs)
+    doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
 
 
 def check_probability(name: str, value: float) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from thinc.util import to_numpy
 
@@ -16,6 +18,14 @@ Loss = tuple[float, NDArray[np.float32]]
 def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
     """Logits as probabilities, without overflow for large ones."""
     return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))
+
+
+def sigmoid_of_each(logits: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+    """Logits of several texts as probabilities."""
+    flat = np.concatenate([np.zeros(0, dtype=np.float32), *logits])
+    scores = torch.from_numpy(flat).double().sigmoid().numpy()
+    ends = accumulate(map(len, logits), initial=0)
+    return [scores[start:end] for start, end in pairwise(ends)]
 
 
 def binary_cross_entropy(

@@ -7,10 +7,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.types import Floats1d
@@ -20,8 +19,8 @@ from ..layers.head_model import Head
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibration.component import CALIBRATED, RATE
-from .component import store_per_token, store_spans
-from .losses import binary_cross_entropy, over_texts
+from .component import store_marks, store_per_token
+from .losses import binary_cross_entropy, over_texts, sigmoid_of_each
 from .places import Places, span_group
 from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
 from .rtd_pretraining import PretrainRTD, RTDPretraining
@@ -165,10 +164,9 @@ class ElectraRTD(SuggestingComponent):
 
     def predict(self, docs: Iterable[Doc]) -> list[NDArray[np.float64]]:
         """The probability of each token of each Doc, without setting it."""
-        logits = super().predict(docs)
-        if CALIBRATED in self.cfg:
-            return self.probabilities(logits)
-        return [torch.from_numpy(part).double().sigmoid().numpy() for part in logits]
+        is_calibrated = CALIBRATED in self.cfg
+        convert = self.probabilities if is_calibrated else sigmoid_of_each
+        return convert(super().predict(docs))
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: Iterable[NDArray[np.float64]]
@@ -176,13 +174,11 @@ class ElectraRTD(SuggestingComponent):
         """Set what ``predict`` found."""
         cfg, docs = self.cfg, list(docs)
         threshold = self.mark_threshold if RATE in cfg else cfg["threshold"]
-        for doc, probabilities in zip(docs, scores, strict=True):
-            marked = probabilities >= threshold
-            store_per_token(doc, cfg["score_attribute"], probabilities.tolist())
-            store_per_token(doc, cfg["flag_attribute"], marked.tolist())
-            places = np.flatnonzero(marked).tolist()
-            spans = [Span(doc, i, i + 1, label=cfg["label"]) for i in places]
-            store_spans(doc, cfg["spans_key"], spans, probabilities[places])
+        flat = np.concatenate([*scores, np.zeros(0)])
+        marks = flat >= threshold
+        values = zip(_ATTRIBUTES, (flat, marks), strict=True)
+        store_per_token(docs, {cfg[key]: own for key, own in values})
+        store_marks(docs, cfg["spans_key"], cfg["label"], flat, marks)
         if SUGGESTIONS in cfg:
             self.store_suggestions(docs, cfg["spans_key"])
 

@@ -173,9 +173,11 @@ class ElectraTokenClassifier(HeadComponent):
                 path = logs.argmax(axis=1)
             chosen = probabilities[np.arange(len(path)), path]
             names = np.where(silent & (scheme is None), "", labels[path])
-            store_per_token(doc, self.cfg["label_attribute"], names.tolist())
-            of_tokens = np.where(silent, 0.0, chosen)
-            store_per_token(doc, self.cfg["score_attribute"], of_tokens.tolist())
+            of_tokens = {
+                self.cfg["label_attribute"]: names,
+                self.cfg["score_attribute"]: np.where(silent, 0.0, chosen),
+            }
+            store_per_token([doc], of_tokens)
             if scheme is not None:
                 self._set_spans(doc, scheme.spans_of(path.tolist()), chosen, silent)
 

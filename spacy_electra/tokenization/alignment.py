@@ -283,3 +283,16 @@ def unknown_tokens(ids: Integers, alignment: Ragged, unk_id: int) -> NDArray[np.
     ends = lengths.cumsum()
     counts = np.concatenate([[0], known.cumsum()])
     return (lengths > 0) & (counts[ends] == counts[ends - lengths])
+
+
+def unknown_of_all(pieces: Sequence[Pieces]) -> Integers:
+    """Which tokens of all Docs are unknown, as ``Pieces.unknown`` has it of one.
+
+    Returns:
+        Their numbers, from the first token of the first Doc on, int64.
+    """
+    ids = np.concatenate([_NO_IDS, *(part.ids for part in pieces)])
+    unk_ids = {part.unk_id for part in pieces}
+    if not np.isin(ids, [*unk_ids]).any():
+        return _NO_IDS
+    return np.flatnonzero(np.concatenate([part.unknown for part in pieces]))

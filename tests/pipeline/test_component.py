@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
@@ -13,8 +13,13 @@ from spacy_electra.layers.head_model import Head
 from spacy_electra.layers.units import FIRST_PIECE
 from spacy_electra.models import ElectraConfig
 from spacy_electra.models.heads import HeadModel
-from spacy_electra.pipeline.component import HeadComponent, annotate_in_groups
-from spacy_electra.pipeline.losses import cross_entropy
+from spacy_electra.pipeline.component import (
+    HeadComponent,
+    annotate_in_groups,
+    store_marks,
+    store_per_token,
+)
+from spacy_electra.pipeline.losses import cross_entropy, sigmoid_of_each
 
 
 class Component:
@@ -201,3 +206,37 @@ def test_a_component_learns_and_keeps_what_it_learned(nlp, source, tmp_path):
     assert again.labels == ("b", "a", "c")
     for a, b in zip(again.predict(docs), component.predict(docs), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_attributes_and_marks_of_many_docs_are_those_of_each():
+    if not Token.has_extension("of_component"):
+        Token.set_extension("of_component", default=None)
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc(text) for text in ("Two  words.", "", "é 👍🏽", "No")]
+    count = sum(map(len, docs))
+    values = np.arange(count) / 8
+    store_per_token(docs, {"of_component": values})
+    store_marks(docs, "marks", "MARK", values, values % 0.25 == 0)
+    tokens = [token for doc in docs for token in doc]
+    assert [token._.of_component for token in tokens] == values.tolist()
+    first = 0
+    for doc in docs:
+        own = [i for i in range(len(doc)) if (first + i) % 2 == 0]
+        group = doc.spans["marks"]
+        assert [(span.start, span.end, span.label_) for span in group] == [
+            (i, i + 1, "MARK") for i in own
+        ]
+        assert group.attrs["scores"].tolist() == [(first + i) / 8 for i in own]
+        first += len(doc)
+    with pytest.raises(ValueError, match="zip"):
+        store_per_token(docs, {"of_component": values[:-1]})
+    store_per_token([], {"of_component": values[:0]})
+    store_marks([], "marks", "MARK", values[:0], values[:0] > 0)
+
+
+def test_probabilities_of_many_texts_are_those_of_each():
+    logits = [np.array(row, dtype="f") for row in ([0.5, -np.inf], [], [40.0])]
+    found = sigmoid_of_each(logits)
+    assert [len(row) for row in found] == [2, 0, 1]
+    np.testing.assert_allclose(np.concatenate(found), [1 / (1 + np.exp(-0.5)), 0, 1])
+    assert sigmoid_of_each([]) == []
