@@ -523,7 +523,7 @@ class Errors(_Message):
     )
 
     # Checkpoints: SE200 to SE299
-    SE200 = "{folder} has no {names}. Fetch all files of the checkpoint."
+    SE200 = "{folder} has no {names}. {advice}"
     SE201 = (
         "{folder} holds a model of type {kind!r}, not ELECTRA. Choose a checkpoint "
         'whose config.json says "model_type": "electra", or "bert".'

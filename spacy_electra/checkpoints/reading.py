@@ -12,7 +12,7 @@ from ..errors import Errors
 from ..json_file import read_json_object
 from ..weight_files import SAFETENSORS, WEIGHT_FILES
 from .formats import FORMATS, Format, safetensors_file, weights_file
-from .formats.checks import check_file
+from .formats.checks import FETCH_ALL, check_file, missing
 from .int8_rows import from_int8_rows
 from .names import PREFIX
 from .writing import ENCODER_ABOVE
@@ -85,7 +85,7 @@ def _from_files(
                 tensors.update(reader(part))
             return tensors
     known = [name for form in WEIGHT_FILES for name in (form.file, form.index) if name]
-    raise FileNotFoundError(Errors.SE200(folder=folder, names=" or ".join(known)))
+    raise missing(folder, list(known))
 
 
 def _parts(index: Path) -> list[Path]:
@@ -100,7 +100,8 @@ def _parts(index: Path) -> list[Path]:
     for part in sorted(set(by_name.values())):
         # The names come from a file: they must not lead out of the folder.
         if Path(part).name != part:
-            raise FileNotFoundError(Errors.SE200(folder=index.parent, names=part))
+            told = Errors.SE200(folder=index.parent, names=part, advice=FETCH_ALL)
+            raise FileNotFoundError(told)
         check_file(index.parent / part)
         parts.append(index.parent / part)
     return parts

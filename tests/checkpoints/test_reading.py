@@ -166,6 +166,18 @@ def test_missing_files_are_named(tmp_path, small_config):
         ElectraModel.from_pretrained(tmp_path)
 
 
+def test_a_folder_of_checkpoints_names_them(tmp_path, small_config):
+    """The folder of a run, for instance, is no checkpoint."""
+    for step in ("step-1", "step-2"):
+        folder = tmp_path / "checkpoints" / step / "discriminator"
+        ElectraForPreTraining(small_config).save_pretrained(folder)
+    with pytest.raises(
+        FileNotFoundError, match=r"SE200.*no config.json.*Name one"
+    ) as e:
+        ElectraForPreTraining.from_pretrained(tmp_path)
+    assert str(folder) in str(e.value) and "step-1" in str(e.value)
+
+
 def test_missing_shard_is_named(their_discriminator, tmp_path):
     their_discriminator.save_pretrained(tmp_path, max_shard_size="20KB")
     gone = sorted(tmp_path.glob("*.safetensors"))[1]

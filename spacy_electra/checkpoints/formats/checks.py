@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import Errors
+from ...errors import Errors, listed
+
+# Where checkpoints lie in what writes several of them: a run, a trainer's folder.
+_DEEPEST = 3
+_MOST_NAMED = 4
+FETCH_ALL = "Fetch all files of the checkpoint."
+
+
+def missing(folder: Path, names: Sequence[str]) -> FileNotFoundError:
+    """The error for a folder that has none of some files.
+
+    It says where below the folder they are, if they are: the folder of a pretraining
+    run, for instance, has checkpoints and is none.
+    """
+    places = sorted(
+        {
+            str(found.parent)
+            for name in names
+            for depth in range(1, _DEEPEST + 1)
+            for found in folder.glob("*/" * depth + name)
+        }
+    )
+    places = places[-_MOST_NAMED:]
+    advice = (
+        f"Name one of the folders in it that have: {listed(places, len(places))}."
+        if places
+        else FETCH_ALL
+    )
+    return FileNotFoundError(
+        Errors.SE200(folder=folder, names=" or ".join(names), advice=advice)
+    )
 
 
 def check_file(file: Path) -> None:
@@ -17,7 +47,7 @@ def check_file(file: Path) -> None:
         ValueError: If it is no regular file.
     """
     if not file.exists():
-        raise FileNotFoundError(Errors.SE200(folder=file.parent, names=file.name))
+        raise missing(file.parent, [file.name])
     if not file.is_file():
         raise ValueError(Errors.SE211(file=file))
 
