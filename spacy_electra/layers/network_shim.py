@@ -20,6 +20,7 @@ from ..errors import Errors, listed
 from ..models import ElectraConfig
 from ..models.precision import resolve_precision
 from ..models.pretrained import PretrainedModel
+from .adam import Part, is_plain_adam, step
 from .division import add_up_gradients
 from .forking import make_forks_safe
 
@@ -160,27 +161,33 @@ class NetworkShim(PyTorchShim):
         The gradients are dropped, not zeroed: a weight that two networks share must
         change once, with the first of them.
         """
-        add_up_gradients(self.own_weights().values())
-        for name, weight in self.own_weights().items():
-            if weight.grad is None:
-                continue
-            # An optimizer clips gradients and counts updates by the matrix, so what
-            # was learned would depend on which of them are one here.
-            parts = split_fused(name, weight.data)
-            gradients = split_fused(name, weight.grad)
-            for (part, values), (_, gradient) in zip(parts, gradients, strict=True):
-                changed, _ = optimizer(
-                    (self.id, part),
-                    cast(FloatsXd, torch2xp(values)),
-                    cast(FloatsXd, torch2xp(gradient)),
-                    lr_scale=self.learn_rate_scale(name),
-                )
-                updated = xp2torch(changed, device=values.device)
-                # Thinc's optimizers write into what they are given. Keeping that again
-                # would chain arrays and tensors over the same memory.
-                if updated.data_ptr() != values.data_ptr():
-                    values.copy_(updated)
+        weights = self.own_weights()
+        add_up_gradients(weights.values())
+        parts = [part for item in weights.items() for part in self._parts(*item)]
+        if is_plain_adam(optimizer, parts):
+            step(optimizer, parts)
+        else:
+            for part in parts:
+                _update(optimizer, part)
+        for weight in weights.values():
             weight.grad = None
+
+    def _parts(self, name: str, weight: nn.Parameter) -> list[Part]:
+        """What of a weight an optimizer changes; nothing without a gradient.
+
+        An optimizer clips gradients and counts updates by the matrix, so what was
+        learned would depend on which of them are one here.
+        """
+        if weight.grad is None:
+            return []
+        values, gradients = (
+            split_fused(name, tensor) for tensor in (weight.data, weight.grad)
+        )
+        scale = self.learn_rate_scale(name)
+        return [
+            Part((self.id, part), own, gradient, scale)
+            for (part, own), (_, gradient) in zip(values, gradients, strict=True)
+        ]
 
     def learn_rate_scale(self, name: str) -> float:
         """What the learning rate of a weight is multiplied by."""
@@ -320,3 +327,18 @@ class NetworkShim(PyTorchShim):
         NetworkShim.__init__(self, state["kind"], state["part"], state["precision"])
         self.id = state["id"]
         self.from_bytes(state["data"])
+
+
+def _update(optimizer: Optimizer, part: Part) -> None:
+    """Let any optimizer change a part."""
+    changed, _ = optimizer(
+        part.key,
+        cast(FloatsXd, torch2xp(part.values)),
+        cast(FloatsXd, torch2xp(part.gradient)),
+        lr_scale=part.scale,
+    )
+    updated = xp2torch(changed, device=part.values.device)
+    # Thinc's optimizers write into what they are given. Keeping that again would chain
+    # arrays and tensors over the same memory.
+    if updated.data_ptr() != part.values.data_ptr():
+        part.values.copy_(updated)
