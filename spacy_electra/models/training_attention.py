@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .dropout import keep, keeping_bits
 from .packing import Segment
-from .vocabulary import exact
+from .vocabulary import exact, rows_of_a_part
 
 # Scores to work on at a time: what comes from them stays in the cache.
 _SCORES_OF_A_PART = 1 << 19
@@ -124,9 +124,20 @@ def _masked(scores: Tensor, segment: Segment, part: slice, causal: bool) -> Tens
     return scores
 
 
-def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:
+def _softmax_in_place(scores: Tensor) -> None:
+    """Over the last dimension of scores [n, heads, length, length]."""
+    rows = scores.flatten(0, 2)
+    # Torch's softmax of bf16 is slow, so rows go through fp32, a few at a time.
+    for part in rows.split(rows_of_a_part(rows)):
+        part.copy_(torch.softmax(exact(part), dim=-1))
+
+
+def _product(
+    left: Tensor, right: Tensor, scale: float, into: Tensor | None = None
+) -> Tensor:
     """Float [N, a, b] times [N, b, c] times a number, [N, a, c]."""
-    into = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
+    if into is None:
+        into = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
     return torch.baddbmm(into, left, right, beta=0, alpha=scale, out=into)
 
 
