@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .config import ElectraConfig
 from .dropout import Dropout, drop
+from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout, Segment
 from .training_attention import attend_and_learn
@@ -45,8 +46,8 @@ class SelfAttention(nn.Module):
         self.head_width = config.head_width
         self.attention_dropout = config.attention_probs_dropout_prob
         self.position_type = config.position_embedding_type
-        self.qkv = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.output = Linear(width, width)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = LayerNorm(width, eps=config.layer_norm_eps)
         if self.position_type != "absolute":

@@ -12,6 +12,7 @@ from .attention import SelfAttention
 from .config import ElectraConfig
 from .cross_attention import CrossAttention
 from .dropout import Dropout
+from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout
 
@@ -21,9 +22,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.up = Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACTIVATIONS[config.hidden_act]
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.down = Linear(config.intermediate_size, config.hidden_size)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
