@@ -287,13 +287,13 @@ def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> 
     for name, own in values.items():
         # Where spaCy itself keeps them.
         keys: list[Any] = [("._.", name, start, None) for start in starts]
-        items.append(list(zip(keys, own.tolist(), strict=True)))
+        items.append((keys, own.tolist()))
     first = 0
     for doc in docs:
-        end = first + len(doc)
-        for pairs in items:
-            doc.user_data.update(pairs[first:end])
-        first = end
+        part = slice(first, first + len(doc))
+        for keys, listed in items:
+            doc.user_data.update(zip(keys[part], listed[part], strict=True))
+        first = part.stop
 
 
 def store_marks(

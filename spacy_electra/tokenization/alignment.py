@@ -197,12 +197,12 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
     text = np.repeat(np.arange(len(counts)), counts)[firsts]
 
     def texts_of(places: list[int]) -> list[str]:
-        found = []
-        for place in places:
-            strings = docs[text[place]].vocab.strings
-            orths = bounds.orths[firsts[place] : ends[place]].tolist()
-            found.append("".join([strings[orth] for orth in orths]))
-        return found
+        orths = bounds.orths.tolist()
+        columns = (text[places], firsts[places], ends[places])
+        return [
+            "".join(map(docs[number].vocab.strings.__getitem__, orths[start:end]))
+            for number, start, end in zip(*(c.tolist() for c in columns), strict=True)
+        ]
 
     rows, sizes = chunks.pieces_of(keys, texts_of)
     starts = (bounds.starts + np.repeat(begins, counts))[firsts]
