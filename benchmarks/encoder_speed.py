@@ -58,10 +58,11 @@ def checkpoint(shape: str, tokenizer: ElectraTokenizer, folder: Path) -> str:
     return str(folder)
 
 
-def theirs(source: str) -> Language:
+def theirs(source: str, **settings: Any) -> Language:
     """A `transformer` of spacy-transformers."""
     nlp = spacy.blank("en")
     model = {"@architectures": THEIRS, "name": source, "get_spans": STRIDED}
+    model |= settings
     nlp.add_pipe("transformer", config={"model": model})
     nlp.initialize()
     return nlp
@@ -208,20 +209,6 @@ def window_lengths(source: str, texts: Sequence[str]) -> list[int]:
     return windows.lengths.tolist()
 
 
-def glue(source: str, documents: list[list[str]], repeats: int) -> Measurement:
-    """Words a second of everything around the network: one that does nothing."""
-    nlp = electra(source, "fp32")
-    component = nlp.get_pipe("electra")
-    shim = component.model.shims[0]
-    width = shim.network.config.hidden_size
-    empty = torch.zeros(10**6, width)
-    shim.run = lambda network, batch: empty[: len(batch.input_ids)]
-    docs = make_docs(nlp, documents)
-    count = sum(len(doc) for doc in docs)
-    time_taken = best_time(lambda: list(component.pipe(docs, batch_size=1000)), repeats)
-    return {"words_per_second": count / time_taken}
-
-
 def step_seconds(nlp: Language, documents: list[list[str]], repeats: int) -> float:
     """Seconds of one fine-tuning step with a tagger behind the encoder."""
     listener = {
@@ -333,7 +320,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--parts", default="pipe,glue,step,latency,growth,long")
+    parser.add_argument("--parts", default="pipe,step,latency,growth,long")
     parser.add_argument("--limit", type=int, default=0, help="documents; 0 for all")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--pipeline", help=argparse.SUPPRESS)
@@ -384,13 +371,6 @@ def measure(
             row["share_of_limit"] = gflops / limits[precision] if gflops else None
         report["pipe"] = rows
         print_table("nlp.pipe, end to end", rows)
-    if "glue" in parts:
-        rows = [
-            {"corpus": name, **glue(source, part, arguments.repeats)}
-            for name, part in (("documents", documents), ("sentences", sentences))
-        ]
-        report["glue"] = rows
-        print_table("All but the network", rows)
     common = ["--source", source, "--data", str(arguments.data)]
     common += ["--threads", str(arguments.threads), "--clock", arguments.clock]
     if "step" in parts:

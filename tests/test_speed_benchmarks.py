@@ -1,0 +1,144 @@
+"""The benchmarks of speed run: at first contact with a GPU, too, they must not fail."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SENTENCES = [
+    "The chef cooked the meal .",
+    "It rained all day long in the town .",
+    "No .",
+]
+
+
+@pytest.fixture(scope="module")
+def benchmarks():
+    """The modules by name."""
+    pytest.importorskip("spacy_transformers")
+    pytest.importorskip("matplotlib")
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import from_text
+        import gpu
+        import growth
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return Namespace(gpu=gpu, growth=growth, from_text=from_text)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A file of CoNLL-U with two documents."""
+    lines = []
+    for number, sentence in enumerate(SENTENCES * 2):
+        if number % len(SENTENCES) == 0:
+            lines.append(f"# newdoc id = {number}")
+        lines.append(f"# text = {sentence}")
+        for place, word in enumerate(sentence.split(), 1):
+            lines.append("\t".join([str(place), word, *["_"] * 8]))
+        lines.append("")
+    file = tmp_path_factory.mktemp("corpus") / "dev.conllu"
+    file.write_text("\n".join(lines), encoding="utf8")
+    return file
+
+
+def test_tables_for_a_gpu_are_made_by_the_same_code_on_a_cpu(benchmarks, corpus):
+    options = Namespace(
+        device="cpu",
+        shapes="tiny",
+        pretrain="small",
+        rounds=1,
+        limit=0,
+        max_tokens=32,
+        product=64,
+        length=16,
+        batch_size=2,
+        steps=1,
+    )
+    report = benchmarks.gpu.measure(corpus, options)
+    rows = {part: report[part] for part in ("encoder", "pipelines", "pretraining")}
+    assert {part: len(found) for part, found in rows.items()} == {
+        "encoder": 2,
+        "pipelines": 2,
+        "pretraining": 2,
+    }
+    for row in [row for part in rows.values() for row in part]:
+        speeds = [value for key, value in row.items() if key.endswith("per_second")]
+        assert len(speeds) == 1 and speeds[0] > 0
+    assert report["peak_tflops"] > 0
+
+
+def test_padded_batches_hold_the_same_sequences(benchmarks):
+    sequences = [torch.arange(1, n + 1) for n in (3, 9, 2, 5)]
+    whole = benchmarks.gpu.packed(sequences, max_tokens=10)
+    filled = benchmarks.gpu.padded(sequences, max_tokens=10)
+    assert len(whole) == len(filled)
+    for own, other in zip(whole, filled, strict=True):
+        assert len(set(other.lengths)) == 1 and len(own.lengths) == len(other.lengths)
+        pieces = other.input_ids[other.input_ids > 0]
+        assert pieces.tolist() == own.input_ids.tolist()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_one_clear_message(benchmarks, corpus):
+    import typer
+
+    app = typer.Typer()
+    app.command()(benchmarks.gpu.main)
+    done = CliRunner().invoke(app, [str(corpus)])
+    assert done.exit_code == 1
+    assert "no GPU" in done.output and "Traceback" not in done.output
+
+
+def test_flops_of_a_step_grow_with_the_network(benchmarks):
+    from spacy_electra.models import ElectraConfig
+
+    tiny, small = (
+        benchmarks.gpu.step_flops(ElectraConfig.preset(shape), 128)
+        for shape in ("tiny", "small")
+    )
+    # ELECTRA-small: 14 million weights, but for embeddings, and a generator of a sixth.
+    assert tiny < small
+    assert 6 * 9.5e6 < small < 6 * 14e6
+
+
+def test_growth_measures_a_cell_and_draws_its_parts(benchmarks, corpus, tmp_path):
+    growth = benchmarks.growth
+    cell = growth.Cell("10", words=40, length=10, threads=torch.get_num_threads())
+    texts, count = growth.texts_of(corpus, cell)
+    assert count == 40 and {len(text.split()) for text in texts} == {10}
+    measured = growth.run_cell(cell, corpus, 1, "cpu")
+    assert measured["words_per_second"] > 0 and measured["mib"] >= 0
+    rows = [{"value": "10", **measured}, {"value": "20", **measured}]
+    growth.draw({part: rows for part in growth.TITLES}, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(growth.table_of("lengths", rows))) == 4
+
+
+def test_all_but_the_network_is_timed_and_forgets(benchmarks, corpus):
+    from_text = benchmarks.from_text
+    words = from_text.read_words(corpus)
+    assert [len(words[kind]) for kind in ("sentences", "documents")] == [6, 2]
+    made = from_text.pipelines("en_tiny")
+    rtd = made["electra_rtd"]
+    docs = from_text.short_docs(rtd, words["sentences"], 7)
+    assert len(docs) == 7 and max(map(len, docs)) == from_text.WORDS_OF_SHORT
+    clock = from_text.CLOCKS["cpu"]
+    seconds = from_text.network_and_attributes(rtd.get_pipe("electra_rtd"), docs, clock)
+    assert seconds["network"] > 0 and seconds["attributes"] > 0
+    assert all("rtd" in doc.spans for doc in docs)
+    components = {n: from_text.without_network(nlp, n) for n, nlp in made.items()}
+    tokenizer = from_text.shared_tokenizer(list(components.values()))
+    runs = from_text.steps(docs, tokenizer, components)
+    for run in runs.values():
+        run()
+    chunks = tokenizer.chunks
+    runs["tokenize and align, again"]()
+    assert tokenizer.chunks is chunks
+    runs["tokenize and align, first time"]()
+    assert tokenizer.chunks is not chunks
