@@ -10,7 +10,9 @@ the whole `nlp.pipe` with `electra`. Words are what white space separates.
     python benchmarks/peers.py ../shared/data --threads 2
 
 On a machine with much other load, `--clock cpu --threads 1` takes the processor's time
-of this process. `--profile` tells where this package's time goes, by torch's operators.
+of this process. `--profile` tells where this package's time goes, by torch's operators;
+`--accuracy benchmarks/results/int8_accuracy.json` adds what fine-tuned pipelines reach
+in each precision, as `int8_accuracy.py` measured it.
 
 Peers that are not installed are left out (`pip install spacy-electra[bench]` has all).
 """
@@ -20,12 +22,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import spacy
+import srsly
 import torch
 import typer
 from encoder_speed import (
@@ -35,7 +40,6 @@ from encoder_speed import (
     docs_of,
     electra,
     encoder_flops,
-    matmul_limit,
     theirs,
 )
 from machine import in_turn, median, write_result
@@ -56,6 +60,13 @@ SENTENCES_PER_BATCH = 32
 CALIBRATION_TEXTS = 128
 STATES_TEXTS = 64
 MOST_OPERATORS = 12
+# Products that tell the machine's limit, and how many are timed at once.
+LIMIT_ROWS, LIMIT_CALLS = 8192, 10
+# Of the metrics that int8_accuracy.py writes, one a task, and what to call it.
+SHOWN_METRICS = {
+    "ewt": ("dep_las", "EWT, LAS"),
+    "wnut17": ("ents_f", "WNUT-17, F"),
+}
 REFERENCE = "Transformers, torch fp32"
 Batch = dict[str, np.ndarray]
 
@@ -103,10 +114,11 @@ class Peer:
 
     def __call__(self, texts: Sequence[str]) -> None:
         """All states of texts."""
-        if self.run_all is not None:
-            self.run_all(list(self.batches(texts)))
+        batches = list(self.batches(texts))
+        if self.run_all is not None and len(batches) > 1:
+            self.run_all(batches)
             return
-        for batch in self.batches(texts):
+        for batch in batches:
             self.network(batch)
 
     def states(self, texts: Sequence[str]) -> np.ndarray:
@@ -225,7 +237,7 @@ def of_openvino(
     threads: int,
     calibration: Sequence[Batch],
 ) -> Iterator[tuple[str, Engine]]:
-    """OpenVINO in its throughput mode: fp32, bf16 and NNCF's int8."""
+    """OpenVINO: fp32, bf16 and NNCF's int8; single batches in its latency mode."""
     import openvino
 
     form = FORMATS["openvino"]
@@ -237,10 +249,14 @@ def of_openvino(
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "THROUGHPUT",
         }
-        model = openvino.compile_model(place / form.FILE, "CPU", settings)
-        queue = openvino.AsyncInferQueue(model)
+        single, many = (
+            openvino.compile_model(
+                place / form.FILE, "CPU", {**settings, "PERFORMANCE_HINT": mode}
+            )
+            for mode in ("LATENCY", "THROUGHPUT")
+        )
+        queue = openvino.AsyncInferQueue(many)
 
         def run_all(batches: Sequence[Batch], queue: Any = queue) -> None:
             for batch in batches:
@@ -252,7 +268,7 @@ def of_openvino(
             f"OpenVINO {name}",
             Peer(
                 tokenizer,
-                lambda batch, m=model: m(batch)["last_hidden_state"],
+                lambda batch, m=single: m(batch)["last_hidden_state"],
                 name,
                 run_all,
             ),
@@ -274,32 +290,40 @@ def of_package(source: Path, peer: Peer, texts: Sequence[str]) -> dict[str, Engi
     return engines
 
 
-def limits(width: int) -> dict[str, float]:
-    """GFLOP/s of matrix products alone, in each precision."""
-    found = {
-        "fp32": matmul_limit(torch.float32, width),
-        "bf16": matmul_limit(torch.bfloat16, width),
-    }
-    rows = torch.randint(0, 256, (8192, width), dtype=torch.uint8)
+def products(width: int) -> dict[str, Callable[[], Any]]:
+    """Matrix products alone, in each precision: [rows, width] x [width, 4 width]."""
+    found: dict[str, Callable[[], Any]] = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        left = torch.randn(LIMIT_ROWS, width, dtype=dtype)
+        right = torch.randn(4 * width, width, dtype=dtype)
+        found[name] = partial(torch.nn.functional.linear, left, right)
+    rows = torch.randint(0, 256, (LIMIT_ROWS, width), dtype=torch.uint8)
     inputs = Inputs(Range(0.02, 128), torch.ones(width))
+    weight, bias = torch.randn(4 * width, width), torch.zeros(4 * width)
     try:
-        linear = Int8Linear(
-            torch.randn(4 * width, width), torch.zeros(4 * width), inputs
-        )
+        linear = Int8Linear(weight, bias, inputs)
     except (AttributeError, RuntimeError):
         return found
-    seconds = in_turn({"": lambda: linear(rows, torch.bfloat16)}, 20)[""]
-    found["int8"] = 2 * rows.numel() * 4 * width / min(seconds) / 1e9
-    return found
+    return {**found, "int8": lambda: linear(rows, torch.bfloat16)}
 
 
-def latencies(engine: Engine, texts: Sequence[str]) -> dict[str, float]:
+def repeated(run: Callable[[], Any]) -> None:
+    """Some calls, so that a clock can tell how long one takes."""
+    for _ in range(LIMIT_CALLS):
+        run()
+
+
+def latencies(
+    engine: Engine, texts: Sequence[str], rounds: int = 3
+) -> dict[str, float]:
     """Milliseconds of single texts, the middle one and that of the slowest 20th."""
     taken = []
-    for text in texts:
-        started = time.perf_counter()
-        engine([text])
-        taken.append(1000 * (time.perf_counter() - started))
+    for turn in range(rounds + 1):
+        for text in texts:
+            started = time.perf_counter()
+            engine([text])
+            if turn:
+                taken.append(1000 * (time.perf_counter() - started))
     return {
         "p50": float(np.percentile(taken, 50)),
         "p95": float(np.percentile(taken, 95)),
@@ -336,10 +360,12 @@ def measure(
     rounds: int,
     single: Sequence[str],
     flops: dict[str, float],
-    limit: dict[str, float],
+    width: int,
     clock: Callable[[], float],
 ) -> list[dict[str, Any]]:
-    """A row an engine."""
+    """A row an engine. The machine's limit takes its turn among the engines."""
+    limits = products(width)
+    limit_flops = LIMIT_CALLS * 2 * LIMIT_ROWS * width * 4 * width
     reference = engines[REFERENCE].states(single)
     rows: list[dict[str, Any]] = []
     for name, engine in engines.items():
@@ -351,29 +377,41 @@ def measure(
         row = {"engine": name, "error": error, "latency_ms": latencies(engine, single)}
         rows.append(row)
     for corpus, texts in corpora.items():
+        runs: dict[str, Callable[[], Any]]
         runs = {n: lambda e=e, t=texts: e(t) for n, e in engines.items()}
+        runs |= {f"limit {n}": partial(repeated, run) for n, run in limits.items()}
         seconds = in_turn(runs, rounds, clock)
         words = sum(len(text.split()) for text in texts)
         for row in rows:
             own = seconds[row["engine"]]
             first = seconds[next(iter(engines))]
-            rate = flops[corpus] / median(own) / 1e9
+            precision = engines[row["engine"]].precision
+            limit = seconds[f"limit {precision}"]
             row[corpus] = {
                 "words_per_second": words / median(own),
                 "times_the_first": median(
                     [a / b for a, b in zip(first, own, strict=True)]
                 ),
-                "share_of_limit": rate / limit[engines[row["engine"]].precision],
+                "limit_gflops": limit_flops / median(limit) / 1e9,
+                "share_of_limit": flops[corpus]
+                / limit_flops
+                * median([a / b for a, b in zip(limit, own, strict=True)]),
             }
     return rows
 
 
 def profile_of(engine: Engine, texts: Sequence[str]) -> dict[str, float]:
-    """The share of the time of each of torch's operators, largest first."""
+    """The share of the time of each of torch's operators, largest first.
+
+    With one thread, since the profiler does not see those of streams.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU]
     ) as found:
         engine(texts)
+    torch.set_num_threads(threads)
     rows = {row.key: row.self_cpu_time_total for row in found.key_averages()}
     total = sum(rows.values())
     largest = sorted(rows, key=rows.__getitem__, reverse=True)[:MOST_OPERATORS]
@@ -381,7 +419,7 @@ def profile_of(engine: Engine, texts: Sequence[str]) -> dict[str, float]:
 
 
 def print_profiles(profiles: dict[str, dict[str, float]]) -> None:
-    """A row an operator, a column a precision."""
+    """A row an operator, a column a precision and corpus."""
     names = list(dict.fromkeys(name for own in profiles.values() for name in own))
     rows = [
         (name, *(f"{own.get(name, 0):.1%}" for own in profiles.values()))
@@ -390,12 +428,34 @@ def print_profiles(profiles: dict[str, dict[str, float]]) -> None:
     msg.table(rows, header=("Operator", *profiles), divider=True)
 
 
+def add_metrics(
+    rows: Sequence[dict[str, Any]], engines: dict[str, Engine], found: dict[str, Any]
+) -> None:
+    """Add what this package's fine-tuned pipelines reach in each precision.
+
+    Args:
+        rows: A row an engine.
+        engines: By name.
+        found: What `int8_accuracy.py` wrote: metrics of each run, by task.
+    """
+    for row in rows:
+        engine = engines[row["engine"]]
+        if isinstance(engine, Pipeline) and engine.peer is not None:
+            row["metrics"] = {
+                name: mean(run[engine.precision][metric] for run in found["runs"][task])
+                for task, (metric, name) in SHOWN_METRICS.items()
+                if task in found["runs"]
+            }
+
+
 def print_rows(rows: Sequence[dict[str, Any]], corpora: Sequence[str]) -> None:
     """The table."""
     header = ["Engine"]
     for corpus in corpora:
         header += [f"{corpus}, words/s", "times", "of limit"]
     header += ["Error of states", "One text, p50 ms", "p95 ms"]
+    metrics = list(dict.fromkeys(n for row in rows for n in row.get("metrics", ())))
+    header += metrics
     cells = []
     for row in rows:
         line = [row["engine"]]
@@ -408,6 +468,8 @@ def print_rows(rows: Sequence[dict[str, Any]], corpora: Sequence[str]) -> None:
             ]
         line.append("" if row["error"] is None else f"{row['error']:.2%}")
         line += [f"{row['latency_ms'][name]:.1f}" for name in ("p50", "p95")]
+        own = row.get("metrics", {})
+        line += [f"{own[name]:.2%}" if name in own else "" for name in metrics]
         cells.append(line)
     msg.table(cells, header=header, divider=True)
 
@@ -420,6 +482,7 @@ def main(
     rounds: int = typer.Option(3, help="How often each is timed"),
     limit: int = typer.Option(0, help="Most sentences, and documents; 0 for all"),
     clock: str = typer.Option("wall", help="wall, or cpu: the time of this process"),
+    accuracy: Path = typer.Option(None, help="What int8_accuracy.py wrote"),
     profile: bool = typer.Option(False, "--profile", help="Profile this package, too"),
     out: str = typer.Option(None, help="Name of the file in results"),
 ) -> None:
@@ -453,21 +516,23 @@ def main(
             )
             for name, t in corpora.items()
         }
-        limit_of = limits(config.hidden_size)
         single = corpora["sentences"][:STATES_TEXTS]
-        rows = measure(engines, corpora, rounds, single, flops, limit_of, CLOCKS[clock])
+        width = config.hidden_size
+        rows = measure(engines, corpora, rounds, single, flops, width, CLOCKS[clock])
         profiles = {
-            name: profile_of(engine, corpora["sentences"])
-            for name, engine in engines.items()
+            f"{engine.precision}, {corpus}": profile_of(engine, texts)
+            for corpus, texts in corpora.items()
+            for engine in engines.values()
             if profile and isinstance(engine, Pipeline) and engine.peer is not None
         }
+    if accuracy is not None:
+        add_metrics(rows, engines, srsly.read_json(accuracy))
     print_rows(rows, list(corpora))
     if profiles:
         print_profiles(profiles)
     figures = {
         "checkpoint": source or shape,
         "texts": {name: len(texts) for name, texts in corpora.items()},
-        "limits_gflops": limit_of,
         "spacy": spacy.__version__,
         "clock": clock,
         "rows": rows,

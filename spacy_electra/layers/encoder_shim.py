@@ -179,7 +179,12 @@ class EncoderShim(NetworkShim):
     @property
     def rows_per_pass(self) -> int | None:
         """Most rows that a pass of inference should have; None for any number."""
-        return ROWS_PER_PASS if self.device.type == "cpu" else None
+        if self.device.type != "cpu":
+            return None
+        # fp32 fills the caches with half as many rows.
+        dtype = resolve_precision(self.precision, self.device)
+        is_wide = dtype == torch.float32 and not self.quantizes
+        return ROWS_PER_PASS // 2 if is_wide else ROWS_PER_PASS
 
     def _runner(self, network: Any, is_train: bool, precision: str) -> Run:
         if not is_train:
@@ -193,7 +198,7 @@ class EncoderShim(NetworkShim):
         if not (quantizes or can_infer(self.network, dtype)):
             return self.network
         # Weights may also change by hand, in place or replaced.
-        weights = [(p.data_ptr(), p._version) for p in self.network.parameters()]
+        weights = [(p.data_ptr(), p._version) for p in parameters_of(self.network)]
         key = (dtype, quantizes, *weights)
         if self._inference is None or key != self._inference_key:
             if quantizes:
@@ -301,6 +306,14 @@ def _check_calibration(sequences: Any, config: ElectraConfig) -> None:
             raise ValueError(f"a calibration sequence of {len(ids)} pieces")
         if not all(type(i) is int and 0 <= i < config.vocab_size for i in ids):
             raise ValueError("a calibration sequence with pieces that do not exist")
+
+
+def parameters_of(network: nn.Module) -> Iterator[nn.Parameter]:
+    """As ``network.parameters()``, faster; a tied one comes twice."""
+    modules = [network]
+    for module in modules:
+        yield from (p for p in module._parameters.values() if p is not None)
+        modules.extend(m for m in module._modules.values() if m is not None)
 
 
 def depth_of(name: str) -> int:
