@@ -480,7 +480,8 @@ def main(
     source: str = typer.Option(None, help="Checkpoint, in place of random weights"),
     threads: int = typer.Option(2, help="Of each engine"),
     rounds: int = typer.Option(3, help="How often each is timed"),
-    limit: int = typer.Option(0, help="Most sentences, and documents; 0 for all"),
+    limit: int = typer.Option(0, help="Most documents; 0 for all"),
+    sentences: int = typer.Option(0, help="Most sentences; 0 for all"),
     clock: str = typer.Option("wall", help="wall, or cpu: the time of this process"),
     accuracy: Path = typer.Option(None, help="What int8_accuracy.py wrote"),
     profile: bool = typer.Option(False, "--profile", help="Profile this package, too"),
@@ -489,11 +490,11 @@ def main(
     """Measure all engines; print and write the figures."""
     torch.set_num_threads(threads)
     file = data / "ud_english_ewt" / "en_ewt-ud-dev.conllu"
-    documents, sentences = docs_of(file)
+    documents, all_sentences = docs_of(file)
     train, _ = docs_of(file.with_name("en_ewt-ud-train.conllu"))
     calibration = [" ".join(part[:80]) for part in train[:CALIBRATION_TEXTS]]
     corpora = {
-        "sentences": [" ".join(part) for part in sentences[: limit or None]],
+        "sentences": [" ".join(part) for part in all_sentences[: sentences or None]],
         "documents": [" ".join(part) for part in documents[: limit or None]],
     }
     with tempfile.TemporaryDirectory() as place:

@@ -221,11 +221,15 @@ class Padding:
 
     def pad(self, rows: Tensor) -> Tensor:
         """Float [rows, n] -> [count * length, n]."""
+        if not rows.requires_grad:
+            return rows.index_select(0, self.sources)
         padded: Tensor = _Pad.apply(rows, self.sources, self.places)
         return padded
 
     def unpad(self, padded: Tensor) -> Tensor:
         """Float [count * length, n] -> [rows, n]."""
+        if not padded.requires_grad:
+            return padded.index_select(0, self.places)
         rows: Tensor = _Unpad.apply(padded, self.places)
         return rows
 
