@@ -51,6 +51,7 @@ from wasabi import msg
 from spacy_electra.exchange.calibration import calibration_batches
 from spacy_electra.exchange.formats import FORMATS
 from spacy_electra.models import ElectraModel, PackedBatch
+from spacy_electra.models.inference import PackedLinear
 from spacy_electra.models.int8 import Inputs, Int8Linear, Range, can_quantize
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
@@ -292,19 +293,18 @@ def of_package(source: Path, peer: Peer, texts: Sequence[str]) -> dict[str, Engi
 
 def products(width: int) -> dict[str, Callable[[], Any]]:
     """Matrix products alone, in each precision: [rows, width] x [width, 4 width]."""
+    linear = torch.nn.Linear(width, 4 * width)
     found: dict[str, Callable[[], Any]] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        left = torch.randn(LIMIT_ROWS, width, dtype=dtype)
-        right = torch.randn(4 * width, width, dtype=dtype)
-        found[name] = partial(torch.nn.functional.linear, left, right)
+        packed = PackedLinear(linear, dtype)
+        found[name] = partial(packed, torch.randn(LIMIT_ROWS, width, dtype=dtype))
     rows = torch.randint(0, 256, (LIMIT_ROWS, width), dtype=torch.uint8)
     inputs = Inputs(Range(0.02, 128), torch.ones(width))
-    weight, bias = torch.randn(4 * width, width), torch.zeros(4 * width)
     try:
-        linear = Int8Linear(weight, bias, inputs)
+        integers = Int8Linear(linear.weight, linear.bias, inputs)
     except (AttributeError, RuntimeError):
         return found
-    return {**found, "int8": lambda: linear(rows, torch.bfloat16)}
+    return {**found, "int8": lambda: integers(rows, torch.bfloat16)}
 
 
 def repeated(run: Callable[[], Any]) -> None:
