@@ -42,6 +42,8 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SPECIAL = (0, 100, 101, 102, 103)
 CLS, SEP, MASK = 101, 102, 103
 RATE, RTD_WEIGHT = 5e-4, 50.0
+# Rows of a profile.
+OPERATORS = 16
 Step = Callable[[Tensor], float]
 
 
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--profile", action="store_true", help="where a step's time is")
     parser.add_argument("--json", type=Path, help="Where to write the figures")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -72,6 +75,9 @@ def main() -> None:
                 {"loop": name, "precision": precision, "speed": speed, "loss": loss}
             )
             print(f"{name:14}{precision:6}{speed:10,.0f} pieces/s   loss {loss:.3f}")
+        if arguments.profile:
+            for name, step in steps.items():
+                print_profile(f"{name} {precision}", step, batches[-1])
     _print_ratios(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -193,6 +199,19 @@ def _measure(
         name: (pieces / statistics.median(times[name]), statistics.mean(losses[name]))
         for name in steps
     }
+
+
+def print_profile(title: str, step: Step, ids: Tensor) -> None:
+    """The operators in which a step spends most of its time, in milliseconds."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU]
+    ) as profiler:
+        step(ids)
+    found = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+    total = sum(found.values())
+    print(f"\n{title}: {total / 1000:,.0f} ms")
+    for name in sorted(found, key=lambda key: -found[key])[:OPERATORS]:
+        print(f"{name:40}{found[name] / 1000:8.1f} ms {found[name] / total:6.1%}")
 
 
 def _print_ratios(rows: list[dict]) -> None:
