@@ -163,9 +163,9 @@ def spacy_transformers(source: str) -> Language:
 
 
 def electra(source: str, precision: str) -> Language:
-    """An `electra` with the windows that it has by default."""
+    """An `electra` that sees texts whole, as the loop does."""
     nlp = spacy.blank("en")
-    settings = {"name": source, "precision": precision}
+    settings = {"name": source, "precision": precision, "window": 512, "stride": 384}
     nlp.add_pipe("electra", config={"model": settings})
     return nlp
 
