@@ -113,7 +113,8 @@ def test_a_saved_pipeline_gives_the_same(tmp_path):
 
 @needs_int8
 def test_training_computes_with_floats_and_drops_old_integers():
-    nlp = electra("int8")
+    # Four updates at this rate take the larger en_small far from where it was.
+    nlp = electra("int8", name="en_tiny")
     listener = {
         "@architectures": "spacy-transformers.TransformerListener.v1",
         "grad_factor": 1.0,
