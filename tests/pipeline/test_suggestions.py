@@ -11,7 +11,7 @@ from spacy_electra.layers.heads import generator_shim
 from spacy_electra.source import resolve_source
 
 TEXTS = [
-    "Teh quick brown fox jumps over the lazy dog.",
+    "Teh dog waits untill he comes home.",
     "I recieve many letters from my freinds every week.",
     "He was salt by the United States Senate on July 27, 1982.",
 ]
@@ -40,10 +40,11 @@ def suggested(docs):
 
 
 def test_misspelled_words_get_those_that_were_meant(nlp, docs):
-    assert suggested(docs)["Teh"][0][0] == "The"
-    tokens = [token for token in docs[1] if token.text in ("recieve", "freinds")]
+    assert suggested(docs)["untill"][0][0] == "until"
+    written = ("Teh", "recieve", "freinds")
+    tokens = [t for doc in docs[:2] for t in doc if t.text in written]
     found = nlp.get_pipe("electra_rtd").suggest(tokens)
-    assert [own[0].word for own in found] == ["receive", "friends"]
+    assert [own[0].word for own in found] == ["The", "receive", "friends"]
 
 
 def test_words_from_elsewhere_get_what_the_context_says(docs):
@@ -100,9 +101,9 @@ def test_without_suggestions_there_is_no_generator():
     assert not any(key[1] == "suggestions" for key in doc.user_data)
     # They can be switched on at any time, and off again.
     component.suggestions = 1
-    assert suggested([nlp(TEXTS[0])])["Teh"][0][0] == "The"
+    assert suggested([nlp(TEXTS[0])])["untill"][0][0] == "until"
     component.suggestions = 0
-    assert suggested([nlp(TEXTS[0])])["Teh"] == ()
+    assert suggested([nlp(TEXTS[0])])["untill"] == ()
 
 
 def test_suggestions_last_in_a_docbin(docs, nlp):
