@@ -575,3 +575,22 @@ def test_demo_asks_for_words_that_the_grammar_has():
     for sentence, belongs, does_not in check.PAIRS:
         text = sentence.replace("{}", f"{belongs} {does_not}").lower()
         assert set(re.findall(r"\w+", text)) <= words
+
+
+def test_misspellings_are_one_slip_from_a_frequent_word():
+    kind = script("misspellings").Misspellings
+    text = "they receive letters and believe their united friends until casual sunday "
+    found = kind([text * 400, "untied shoes and a recieve or two"])
+    assert found("they recieve untill freinds beleive") == [
+        "recieve",
+        "untill",
+        "freinds",
+        "beleive",
+    ]
+    # Names, parts of words and addresses are no words here, nor are short ones.
+    assert found("Recieve re-cieve don't teh www.recieve.com @untill") == []
+    assert found("they receive united friends") == []
+    # Known but rare, beside a frequent one.
+    assert found("untied") == ["untied"] and found("shoes") == []
+    # Far from every frequent word.
+    assert found("blorptangle") == []

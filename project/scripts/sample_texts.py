@@ -17,6 +17,7 @@ import numpy as np
 import srsly
 import typer
 from convert_columns import read_sentences
+from misspellings import Misspellings
 from unpack_reviews import HELD_OUT_EVERY as REVIEWS_HELD_OUT_EVERY
 from wasabi import msg
 
@@ -48,6 +49,11 @@ def main(
     questions: Path = typer.Option(..., help="cooking-train.jsonl"),
     posts: Path = typer.Option(..., help="wnut17train.conll"),
     more: list[Path] = typer.Option([], help=".jsonl with other texts, all of them"),
+    well_spelled: bool = typer.Option(
+        False,
+        "--well-spelled",
+        help="Leave out texts with words that the large files take for misspellings",
+    ),
     seed: int = typer.Option(0, help="Decides what is taken"),
 ) -> None:
     """Write the sample, and the documents of the large files that it must not hold."""
@@ -79,6 +85,12 @@ def main(
         sample += [text.strip() for text in texts if text.strip()]
         msg.info(f"{name}: {len(sample) - before:,} texts")
     sample = list(grouped(sample, random))
+    if well_spelled:
+        edited = (t for file in corpus_files(corpus) for t in read_documents(file))
+        misspelled = Misspellings(edited)
+        before = len(sample)
+        sample = [text for text in sample if not misspelled(text)]
+        msg.info(f"Left out for misspellings: {before - len(sample):,} texts")
     output.mkdir(parents=True, exist_ok=True)
     for name, rows in (("sample", sample), ("held_out", held_out)):
         srsly.write_jsonl(output / f"{name}.jsonl", [{"text": t} for t in rows])
