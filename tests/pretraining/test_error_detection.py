@@ -53,23 +53,28 @@ def batch_from(shards, number=12):
     )
 
 
+def parts_of(objective, batch, seed):
+    """The sequences to mask, with the masks, and the others with errors in them."""
+    random = torch.Generator().manual_seed(seed)
+    to_mask = torch.rand(len(batch.lengths), generator=random) < 0.25
+    sequences = batch.input_ids.split(list(batch.lengths))
+    original, others = (
+        PackedBatch.from_sequences(
+            [s for s, m in zip(sequences, to_mask.tolist(), strict=True) if m == wanted]
+        )
+        for wanted in (True, False)
+    )
+    masked = objective.masking(original, random)
+    return original, masked, objective.errors(others, random)
+
+
 def test_losses_are_those_of_each_network_on_its_own_sequences(objective, shards):
     """The joint pass gives what two passes over the two parts give."""
     assert isinstance(objective, ErrorDetection)
     batch = batch_from(shards)
     objective.eval()
     losses = objective(batch, 0.0, torch.Generator().manual_seed(3))
-    random = torch.Generator().manual_seed(3)
-    to_mask = torch.rand(len(batch.lengths), generator=random) < 0.25
-    sequences = batch.input_ids.split(list(batch.lengths))
-    parts = [
-        PackedBatch.from_sequences(
-            [s for s, m in zip(sequences, to_mask.tolist(), strict=True) if m == wanted]
-        )
-        for wanted in (True, False)
-    ]
-    masked = objective.masking(parts[0], random)
-    changed = objective.errors(parts[1], random)
+    _, masked, changed = parts_of(objective, batch, seed=3)
     cross_entropy = torch.nn.functional.cross_entropy
     mlm = cross_entropy(
         objective.generator.forward_packed(masked.batch, masked.rows), masked.originals
@@ -108,21 +113,11 @@ def test_masked_sequences_serve_again_with_the_generators_samples(objective, sha
         losses = objective(batch, 0.0, torch.Generator().manual_seed(3))
     finally:
         objective.sampler = None
-    random = torch.Generator().manual_seed(3)
-    to_mask = torch.rand(len(batch.lengths), generator=random) < 0.25
-    sequences = batch.input_ids.split(list(batch.lengths))
-    parts = [
-        PackedBatch.from_sequences(
-            [s for s, m in zip(sequences, to_mask.tolist(), strict=True) if m == wanted]
-        )
-        for wanted in (True, False)
-    ]
-    masked = objective.masking(parts[0], random)
-    changed = objective.errors(parts[1], random)
+    original, masked, changed = parts_of(objective, batch, seed=3)
     ((originals, samples),) = drawn
     assert torch.equal(originals, masked.originals)
-    ids = parts[0].input_ids.index_copy(0, masked.rows, samples)
-    filled, labels = parts[0].with_ids(ids), ids != parts[0].input_ids
+    ids = original.input_ids.index_copy(0, masked.rows, samples)
+    filled, labels = original.with_ids(ids), ids != original.input_ids
     assert 0 < labels.sum() < len(masked.rows)
     networks = objective.discriminator, objective.generator
     scores = torch.cat([networks[0].forward_packed(b) for b in (changed.batch, filled)])
