@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from spacy.util import minibatch
 
+from .bounds import Integers, heads
 from .marks import reach_marks
 from .settings import SPECIAL_TOKENS
 
-Integers = NDArray[np.int64]
 # Tokenizes texts: of each its encoding by the `tokenizers` library.
 Encode = Callable[[Sequence[str]], Sequence[Any]]
 # Gives the texts of chunks, by their numbers.
@@ -88,14 +89,14 @@ class ChunkCache:
 
     def _cut(self, texts: Sequence[str]) -> Iterator[bytes]:
         """The rows of ``pieces_of`` for each text."""
-        groups = list(_in_groups(texts, _PER_TEXT))
+        groups = list(minibatch(texts, _PER_TEXT))
         wholes = [" ".join(group) for group in groups]
         encodings = self._encode(wholes)
         for group, whole, encoding in zip(groups, wholes, encodings, strict=True):
             ids, offsets = ids_and_offsets([encoding])
             offsets = reach_marks(offsets, whole)
             sizes = np.array([len(text) + 1 for text in group], dtype=np.int64)
-            starts = sizes.cumsum() - sizes
+            starts = heads(sizes)
             chunk = np.searchsorted(starts, offsets[:, 0], side="right") - 1
             own = offsets - starts[chunk][:, None]
             rows = np.column_stack([ids, own]).astype(np.int32)
@@ -103,12 +104,6 @@ class ChunkCache:
             raw, width = rows.tobytes(), _COLUMNS * rows.itemsize
             for start, end in pairwise([0, *(ends * width).tolist()]):
                 yield raw[start:end]
-
-
-def _in_groups(values: Sequence[str], size: int) -> Iterator[list[str]]:
-    rest = iter(values)
-    while group := list(islice(rest, size)):
-        yield group
 
 
 def ids_and_offsets(encodings: Sequence[Any]) -> tuple[Integers, Integers]:
