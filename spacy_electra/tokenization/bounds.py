@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from spacy.attrs import IS_SPACE, LENGTH, ORTH, SPACY
 from spacy.tokens import Doc
 
-Integers = NDArray[np.int64]
+from .batch_encoding import Integers
+
 _ATTRIBUTES = [ORTH, LENGTH, SPACY, IS_SPACE]
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.util import minibatch
 
-from .bounds import Integers, heads
+from .batch_encoding import Integers
 from .marks import reach_marks
 from .settings import SPECIAL_TOKENS
 
@@ -89,14 +88,15 @@ class ChunkCache:
 
     def _cut(self, texts: Sequence[str]) -> Iterator[bytes]:
         """The rows of ``pieces_of`` for each text."""
-        groups = list(minibatch(texts, _PER_TEXT))
+        starts_of_groups = range(0, len(texts), _PER_TEXT)
+        groups = [texts[start : start + _PER_TEXT] for start in starts_of_groups]
         wholes = [" ".join(group) for group in groups]
         encodings = self._encode(wholes)
         for group, whole, encoding in zip(groups, wholes, encodings, strict=True):
             ids, offsets = ids_and_offsets([encoding])
             offsets = reach_marks(offsets, whole)
             sizes = np.array([len(text) + 1 for text in group], dtype=np.int64)
-            starts = heads(sizes)
+            starts = sizes.cumsum() - sizes
             chunk = np.searchsorted(starts, offsets[:, 0], side="right") - 1
             own = offsets - starts[chunk][:, None]
             rows = np.column_stack([ids, own]).astype(np.int32)
