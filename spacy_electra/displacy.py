@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import find_available_port, is_in_jupyter
 
 from .errors import Errors
-from .pipeline.page import options_from, render_page
+from .pipeline.display.page import options_from, render_page
 
 
 def render(

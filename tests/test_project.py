@@ -27,7 +27,7 @@ from weasel.cli.run import check_rerun, project_run
 from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
 from spacy_electra.metrics import detection
-from spacy_electra.pipeline.rtd_scorer import gold_labels
+from spacy_electra.pipeline.scorers.rtd import gold_labels
 from spacy_electra.pretraining.run.distributed import own_device
 from spacy_electra.pretraining.settings import PretrainingSettings
 

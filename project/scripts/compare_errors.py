@@ -23,7 +23,7 @@ from thinc.api import require_gpu
 from wasabi import msg
 
 from spacy_electra.metrics import detection, f_score
-from spacy_electra.pipeline.rtd_scorer import gold_labels
+from spacy_electra.pipeline.scorers.rtd import gold_labels
 
 SPANS_KEY = "rtd"
 DEFAULT_THRESHOLD = 0.5

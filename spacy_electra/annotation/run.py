@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import Errors
 from ..files import locked, remove_partials, whole_file
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
 from .annotator import Annotator, ShardReport
 from .engines import in_processes, in_this_process, threads_for
 from .output import parquet_package

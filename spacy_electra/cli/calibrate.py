@@ -28,8 +28,8 @@ from ..pipeline.calibration.fitting import (
 )
 from ..pipeline.calibration.table import Calibration, Domain, Scale, check_rate
 from ..pipeline.rtd import ElectraRTD
-from ..pipeline.rtd_scorer import gold_labels
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
+from ..pipeline.scorers.rtd import gold_labels
 from ..pretraining.corpus.documents import read_documents
 from ..source import DEFAULT_SOURCE
 from .detectors import folder_in_pipeline, open_detector

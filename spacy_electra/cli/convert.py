@@ -11,7 +11,7 @@ from ..errors import Errors, Warnings, listed
 from ..exchange import convert as write
 from ..models import ElectraForPreTraining
 from ..pipeline.calibration.copies import keep_calibration
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
 from ..source import resolve_source
 from .export import FORMAT, TEXTS, report_written
 from .sources import calibration_texts

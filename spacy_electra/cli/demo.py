@@ -14,8 +14,8 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from ..files import whole_file
-from ..pipeline.heat import FAINTEST, heat_colour
-from ..pipeline.page import options_from, render_page
+from ..pipeline.display.heat import FAINTEST, heat_colour
+from ..pipeline.display.page import options_from, render_page
 from ..source import ASSETS, DEFAULT_SOURCE
 from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu

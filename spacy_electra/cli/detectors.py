@@ -10,7 +10,7 @@ from spacy.language import Language
 
 from ..errors import Errors
 from ..pipeline.rtd import ElectraRTD
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
 
 _CONFIG, _FACTORY = "config.cfg", "electra_rtd"
 # spaCy's rules cut words at blanks and signs; its default for Korean needs MeCab.

@@ -18,8 +18,8 @@ from ..exchange.writing import (
 from ..files import folder_size
 from ..models import ElectraForPreTraining
 from ..pipeline.calibration.copies import keep_calibration
-from ..pipeline.saved_pipeline import pipeline_folder
-from ..pipeline.trained_networks import trained_network
+from ..pipeline.saving.folder import pipeline_folder
+from ..pipeline.saving.trained import trained_network
 from ..pretraining.pairs import export_run, pair_folders
 from ..source import resolve_source
 from .sources import calibration_texts

@@ -20,8 +20,8 @@ from ..exchange.facts import (
     tokenizer_facts,
 )
 from ..files import folder_size
-from ..pipeline.saved_networks import saved_networks
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
+from ..pipeline.saving.networks import saved_networks
 from ..pretraining.pairs import pair_folders
 from ..source import resolve_source
 from ..tokenization import ElectraTokenizer

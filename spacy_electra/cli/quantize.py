@@ -18,7 +18,7 @@ from ..files import folder_size
 from ..layers.encoding import WithEncoder
 from ..layers.listener import EncoderListener
 from ..models.precision import INT8
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
 from ..pretraining.corpus.documents import read_documents
 
 _MOST_TEXTS = 300

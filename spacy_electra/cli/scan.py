@@ -19,7 +19,7 @@ from ..files import whole_file
 from ..layers.candidates import Candidate
 from ..pipeline.ordinary import OrdinaryWords
 from ..pipeline.rtd import ElectraRTD
-from ..pipeline.saved_pipeline import pipeline_folder
+from ..pipeline.saving.folder import pipeline_folder
 from ..source import DEFAULT_SOURCE
 from .detectors import open_detector
 from .marking import SUGGESTIONS, set_threshold, suggestions_for

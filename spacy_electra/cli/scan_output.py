@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..pipeline.heat import heat_colour
+from ..pipeline.display.heat import heat_colour
 
 _CONTEXT = 30
 _RULE = "replaced-word"

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from ..files import whole_file
-from ..pipeline.page import options_from, render_page
+from ..pipeline.display.page import options_from, render_page
 from ..source import DEFAULT_SOURCE
 from .detectors import open_detector
 from .gpu import GPU_ID, use_gpu

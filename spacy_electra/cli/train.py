@@ -30,7 +30,7 @@ from thinc.api import fix_random_seed
 from wasabi import msg
 
 from ..errors import Errors
-from ..pipeline.distributed_training import Messages, together
+from ..pipeline.training.distributed import Messages, together
 from ..pretraining.run.distributed import Workers, workers_from_environment
 
 # The first process speaks for those that find the same fault.

@@ -22,8 +22,13 @@ from ..source import DEFAULT_GENERATOR
 from ..tokenization.alignment import align
 from .attributes import NO_SCORE, register, register_on_tokens, store
 from .component import HeadComponent, store_per_token
-from .lm_learning import Knowledge, learn, next_piece_knowledge, next_piece_targets
 from .places import Places, joined
+from .training.language_models import (
+    Knowledge,
+    learn,
+    next_piece_knowledge,
+    next_piece_targets,
+)
 
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.CausalLM.v1",

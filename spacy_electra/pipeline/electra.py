@@ -36,8 +36,8 @@ from .listener_links import (
 )
 from .pipeline_ref import PipelineRef, linking_pipeline
 from .replacing import ListenerConfigs
-from .shared_update import SharedUpdate
 from .token_vectors import token_vectors
+from .training.shared_update import SharedUpdate
 
 Setter = Callable[[list[Doc], FullTransformerBatch], None]
 

@@ -21,15 +21,15 @@ from ..pretraining.settings import settings_from
 from ..tokenization.alignment import align
 from .attributes import register, store
 from .component import HeadComponent
-from .lm_learning import (
+from .masks import Prediction, fill_masks
+from .places import Places
+from .training.language_models import (
     Knowledge,
     MaskingSettings,
     learn,
     masked_knowledge,
     masked_targets,
 )
-from .masks import Prediction, fill_masks
-from .places import Places
 
 
 class ElectraMLM(HeadComponent):

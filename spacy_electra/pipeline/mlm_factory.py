@@ -10,9 +10,9 @@ from spacy.language import Language
 
 from ..layers.head_model import Head
 from ..source import DEFAULT_GENERATOR
-from .lm_learning import MaskingSettings
 from .mlm import ElectraMLM
 from .places import joined
+from .training.language_models import MaskingSettings
 
 DEFAULT_MODEL = {
     "@architectures": "spacy-electra.MaskedLM.v1",

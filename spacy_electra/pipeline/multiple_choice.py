@@ -20,9 +20,9 @@ from ..layers.types import TextPair
 from ..source import DEFAULT_SOURCE
 from .attributes import same_inputs
 from .choices import gold_choice, register_choices, set_choice, texts_of_choices
-from .losses import cross_entropy
 from .pair_component import PairComponent
 from .places import joined
+from .training.losses import cross_entropy
 
 Scores = dict[str, Any]
 Floats = NDArray[np.float64]

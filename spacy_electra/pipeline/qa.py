@@ -19,7 +19,6 @@ from .answers import answer_loss, find_answers
 from .attributes import same_inputs
 from .pair_component import PairComponent
 from .places import joined
-from .qa_scorer import NAMES, Scores
 from .questions import (
     answer_at,
     gold_answers,
@@ -28,6 +27,7 @@ from .questions import (
     register_questions,
     set_predictions,
 )
+from .scorers.qa import NAMES, Scores
 
 # Questions need room beside them, so the windows are longer than an encoder's by
 # default; more positions not every bundled checkpoint has.

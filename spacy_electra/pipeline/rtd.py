@@ -20,12 +20,12 @@ from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibration.component import CALIBRATED, RATE
 from .component import store_marks, store_per_token
-from .losses import binary_cross_entropy, over_texts, sigmoid_of_each
 from .places import Places, span_group
-from .rtd_objectives import AutoRTD, RTDObjective, SupervisedRTD, with_objective
-from .rtd_pretraining import PretrainRTD, RTDPretraining
-from .rtd_scorer import Scores, gold_labels, keys_in, with_key
+from .scorers.rtd import Scores, gold_labels, keys_in, with_key
 from .suggestions import SUGGESTION_ATTRIBUTE, SUGGESTIONS, SuggestingComponent
+from .training.losses import binary_cross_entropy, over_texts, sigmoid_of_each
+from .training.rtd import AutoRTD, RTDObjective, SupervisedRTD, with_objective
+from .training.rtd_pretraining import PretrainRTD, RTDPretraining
 
 # Examples that an objective looks at before it begins.
 EXAMPLES_TO_SEE = 2_000

@@ -12,9 +12,9 @@ from ..layers.head_model import Head
 from ..source import DEFAULT_SOURCE
 from .places import joined
 from .rtd import ElectraRTD
-from .rtd_objectives import RTDObjective
-from .rtd_pretraining import PretrainRTD
-from .rtd_scorer import Scores
+from .scorers.rtd import Scores
+from .training.rtd import RTDObjective
+from .training.rtd_pretraining import PretrainRTD
 
 # The architecture keeps its own default, so no config that is filled already changes.
 # Other settings of the encoder are those of its architecture.

@@ -20,9 +20,9 @@ from ..layers.types import Text, TextPair
 from ..source import DEFAULT_SOURCE
 from .attributes import register, stored
 from .component import HeadComponent, check_probability
-from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .places import Places, category, joined
-from .textcat_scorer import Scores
+from .scorers.textcat import Scores
+from .training.losses import binary_cross_entropy, cross_entropy, mean_squared_error
 
 PAIR = "text_pair"
 # What a gold value may be, by problem.

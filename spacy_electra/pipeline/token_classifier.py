@@ -16,10 +16,10 @@ from ..errors import Errors, listed
 from ..layers.head_model import Head
 from .attributes import NO_LABEL, NO_SCORE, register_on_tokens
 from .component import HeadComponent, store_per_token, store_spans
-from .losses import cross_entropy, over_texts
 from .places import Places, span_group
 from .schemes import OUTSIDE, Scheme
-from .token_classifier_scorer import Gold, Scores, gold_tags, labels_in
+from .scorers.token_classifier import Gold, Scores, gold_tags, labels_in
+from .training.losses import cross_entropy, over_texts
 
 ANNOTATES = ("ents", "spans", "tokens")
 

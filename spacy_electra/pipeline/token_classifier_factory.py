@@ -9,8 +9,8 @@ from spacy.language import Language
 from ..layers.head_model import Head
 from ..source import DEFAULT_SOURCE
 from .places import joined
+from .scorers.token_classifier import Scores
 from .token_classifier import ElectraTokenClassifier
-from .token_classifier_scorer import Scores
 
 
 @Language.factory(

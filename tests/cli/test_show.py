@@ -10,7 +10,7 @@ from spacy.cli._util import app as spacy_app
 from typer.testing import CliRunner
 
 import spacy_electra.cli.app  # noqa: F401 (puts its commands below spaCy's)
-from spacy_electra.pipeline.page import PageOptions, pieces_by, render_page
+from spacy_electra.pipeline.display.page import PageOptions, pieces_by, render_page
 
 TEXT = (
     "He was salt by the Senate, and the <quick> brown fox fake over the lazy dog & co."

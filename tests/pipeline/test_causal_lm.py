@@ -22,7 +22,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_electra.models import ElectraForCausalLM
-from spacy_electra.pipeline.lm_learning import next_piece_targets
+from spacy_electra.pipeline.training.language_models import next_piece_targets
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from spacy_electra.pipeline.component import (
     store_marks,
     store_per_token,
 )
-from spacy_electra.pipeline.losses import cross_entropy, sigmoid_of_each
+from spacy_electra.pipeline.training.losses import cross_entropy, sigmoid_of_each
 
 
 class Component:

@@ -22,7 +22,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_electra.models import ElectraForMaskedLM
-from spacy_electra.pipeline.lm_learning import masked_targets
+from spacy_electra.pipeline.training.language_models import masked_targets
 
 
 @pytest.fixture(scope="module")

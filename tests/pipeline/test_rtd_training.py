@@ -9,7 +9,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_electra.layers.heads import generator_shim
-from spacy_electra.pipeline.rtd_scorer import gold_labels
+from spacy_electra.pipeline.scorers.rtd import gold_labels
 
 SENTENCES = [
     "The chef cooked the meal .",
@@ -327,7 +327,7 @@ def test_defaults_of_pretraining_and_encoder_are_those_of_their_classes():
     from dataclasses import asdict
 
     from spacy_electra.layers.encoding import EncoderSettings
-    from spacy_electra.pipeline.rtd_pretraining import PretrainRTD
+    from spacy_electra.pipeline.training.rtd_pretraining import PretrainRTD
 
     nlp = spacy.blank("en")
     nlp.add_pipe("electra_rtd")

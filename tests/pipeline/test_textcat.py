@@ -19,7 +19,7 @@ from spacy_electra.models.heads.sequence_classification import (
     ElectraForSequenceClassification,
 )
 from spacy_electra.pipeline.readers.categories import CatsCorpus
-from spacy_electra.pipeline.textcat_scorer import correlation, ranks
+from spacy_electra.pipeline.scorers.textcat import correlation, ranks
 
 KIND = ElectraForSequenceClassification
 TEXTS = [

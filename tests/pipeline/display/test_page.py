@@ -5,8 +5,8 @@ import re
 import pytest
 from spacy.tokens import Span
 
-from spacy_electra.pipeline.heat import heat_colour
-from spacy_electra.pipeline.page import PageOptions, options_from, render_page
+from spacy_electra.pipeline.display.heat import heat_colour
+from spacy_electra.pipeline.display.page import PageOptions, options_from, render_page
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from thinc.api import Model, PyTorchShim
 from thinc.util import xp2torch
 from torch import Tensor, nn
 
-from ..errors import Errors
-from ..layers.division import Division, buckets, spread, with_others
-from ..layers.network_shim import NetworkShim
-from ..pretraining.run.distributed import Workers
+from ...errors import Errors
+from ...layers.division import Division, buckets, spread, with_others
+from ...layers.network_shim import NetworkShim
+from ...pretraining.run.distributed import Workers
 
 # An evaluation may take long, and so may what follows it.
 _PATIENCE = timedelta(days=7)

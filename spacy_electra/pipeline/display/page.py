@@ -12,13 +12,13 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..errors import Errors
-from ..source import ASSETS
-from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import align
-from .calibration.fitting import is_word
+from ...errors import Errors
+from ...source import ASSETS
+from ...tokenization import ElectraTokenizer
+from ...tokenization.alignment import align
+from ..calibration.fitting import is_word
+from ..rtd import ElectraRTD
 from .heat import FAINTEST
-from .rtd import ElectraRTD
 
 _FILES = ASSETS / "page"
 _TITLE = "Words that do not belong"

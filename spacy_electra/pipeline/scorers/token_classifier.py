@@ -13,7 +13,7 @@ from spacy.training import Example
 from spacy.training.iob_utils import biluo_tags_to_spans
 from spacy.util import filter_spans, registry
 
-from .schemes import OUTSIDE, Scheme
+from ..schemes import OUTSIDE, Scheme
 
 Scores = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spacy.util import get_package_path, is_package
 
-from ..source import bundled_checkpoints
+from ...source import bundled_checkpoints
 
 
 def pipeline_folder(source: str) -> Path | None:

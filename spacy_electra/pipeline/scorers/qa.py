@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from spacy.training import Example
 from spacy.util import registry
 
-from .attributes import same_inputs
-from .questions import Answer, gold_answers, has_gold_answers
+from ..attributes import same_inputs
+from ..questions import Answer, gold_answers, has_gold_answers
 
 Scores = dict[str, Any]
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spacy_electra.pipeline.losses import (
+from spacy_electra.pipeline.training.losses import (
     binary_cross_entropy,
     cross_entropy,
     mean_squared_error,

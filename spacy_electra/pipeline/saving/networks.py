@@ -12,10 +12,10 @@ from typing import Any
 import srsly
 from spacy.util import load_config
 
-from ..errors import Errors
-from ..models import ElectraConfig
-from ..models.heads import HEADS
-from ..tokenization import ElectraTokenizer
+from ...errors import Errors
+from ...models import ElectraConfig
+from ...models.heads import HEADS
+from ...tokenization import ElectraTokenizer
 
 # Two classes have the head of a masked language model: the first of them is meant.
 _BY_HEAD = {cls.head_class.__name__: name for name, cls in reversed(HEADS.items())}

@@ -14,29 +14,29 @@ from spacy.training import Example
 from spacy.util import registry
 from torch import Tensor
 
-from ..errors import Errors
-from ..layers.division import add_up, current_division, own_random_numbers
-from ..layers.encoding import packed_batches
-from ..layers.head_model import Head
-from ..layers.heads import generator_shim
-from ..models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
-from ..models.precision import autocast
-from ..pretraining.building import build_sampler
-from ..pretraining.evaluation.evaluation import Evaluation, evaluate
-from ..pretraining.masking import Masking
-from ..pretraining.objective import ReplacedTokenDetection
-from ..pretraining.settings import SAMPLERS, SamplerSettings
-from ..source import resolve_source
-from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import align
-from ..tokenization.windows import make_windows
-from .component import is_made_up
-from .generators import folder_beside
-from .rtd_objectives import RTDObjective
-from .rtd_scorer import Scores, detection_scores
+from ...errors import Errors
+from ...layers.division import add_up, current_division, own_random_numbers
+from ...layers.encoding import packed_batches
+from ...layers.head_model import Head
+from ...layers.heads import generator_shim
+from ...models import ElectraForMaskedLM, ElectraForPreTraining, PackedBatch
+from ...models.precision import autocast
+from ...pretraining.building import build_sampler
+from ...pretraining.evaluation.evaluation import Evaluation, evaluate
+from ...pretraining.masking import Masking
+from ...pretraining.objective import ReplacedTokenDetection
+from ...pretraining.settings import SAMPLERS, SamplerSettings
+from ...source import resolve_source
+from ...tokenization import ElectraTokenizer
+from ...tokenization.alignment import align
+from ...tokenization.windows import make_windows
+from ..component import is_made_up
+from ..generators import folder_beside
+from ..scorers.rtd import Scores, detection_scores
+from .rtd import RTDObjective
 
 if TYPE_CHECKING:
-    from .rtd import ElectraRTD
+    from ..rtd import ElectraRTD
 
 # Where the number of a process goes in a seed, above those of the seed and the step.
 _RANK_BITS = 52

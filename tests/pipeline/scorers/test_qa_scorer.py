@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from spacy.training import Example
 
-from spacy_electra.pipeline.qa_scorer import (
+from spacy_electra.pipeline.questions import register_questions, set_predictions
+from spacy_electra.pipeline.scorers.qa import (
     best_over_gold,
     best_threshold,
     exact_match,
@@ -12,7 +13,6 @@ from spacy_electra.pipeline.qa_scorer import (
     normalized,
     score_answers,
 )
-from spacy_electra.pipeline.questions import register_questions, set_predictions
 
 TEXT = "In 1905 the young Einstein published four papers in Bern."
 

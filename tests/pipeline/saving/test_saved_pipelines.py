@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import spacy
 
-SAVED = Path(__file__).parents[1] / "fixtures" / "pipelines"
+SAVED = Path(__file__).parents[2] / "fixtures" / "pipelines"
 sys.path.append(str(SAVED))
 from make_pipelines import MAKERS, held_out, main, results  # noqa: E402
 

@@ -8,14 +8,14 @@ from typing import Any, cast
 from spacy.language import Language
 from thinc.api import Model
 
-from ..errors import Errors
-from ..layers.encoding import WithEncoder
-from ..layers.head_model import Head
-from ..layers.listener import EncoderListener
-from ..layers.network_shim import NetworkShim
-from ..models import ElectraForMaskedLM
-from ..models.pretrained import PretrainedModel
-from ..tokenization import ElectraTokenizer
+from ...errors import Errors
+from ...layers.encoding import WithEncoder
+from ...layers.head_model import Head
+from ...layers.listener import EncoderListener
+from ...layers.network_shim import NetworkShim
+from ...models import ElectraForMaskedLM
+from ...models.pretrained import PretrainedModel
+from ...tokenization import ElectraTokenizer
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,23 @@ import torch
 from spacy.tokens import Doc
 from torch import Tensor, nn
 
-from ..errors import Errors
-from ..layers.division import add_up, current_division, own_random_numbers
-from ..layers.encoding import last_hidden, packed_batches
-from ..layers.head_model import Head, unchanged
-from ..layers.language_model import (
+from ...errors import Errors
+from ...layers.division import add_up, current_division, own_random_numbers
+from ...layers.encoding import last_hidden, packed_batches
+from ...layers.head_model import Head, unchanged
+from ...layers.language_model import (
     LOGITS_PER_PASS,
     LanguageModel,
     Query,
     load_language_model,
     window_attributes,
 )
-from ..layers.likelihood import causal_queries, score_targets
-from ..models.packing import PackedBatch, split_by_tokens
-from ..pretraining.masking import Masking
-from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import align
-from ..tokenization.windows import SPECIALS, make_windows
+from ...layers.likelihood import causal_queries, score_targets
+from ...models.packing import PackedBatch, split_by_tokens
+from ...pretraining.masking import Masking
+from ...tokenization import ElectraTokenizer
+from ...tokenization.alignment import align
+from ...tokenization.windows import SPECIALS, make_windows
 
 
 class Targets(NamedTuple):

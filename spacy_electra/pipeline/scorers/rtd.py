@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
-from ..metrics import Detection, detection
+from ...metrics import Detection, detection
 
 Scores = dict[str, Any]
 

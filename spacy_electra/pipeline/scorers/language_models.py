@@ -11,8 +11,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
-from ..layers.likelihood import check_hidden
-from .lm_learning import Knowledge
+from ...layers.likelihood import check_hidden
+from ..training.language_models import Knowledge
 
 Scores = dict[str, Any]
 Measure = Callable[[Sequence[Doc]], Knowledge | None]

@@ -9,9 +9,9 @@ from spacy.tokens import Doc
 from thinc.api import Optimizer
 from torch import Tensor
 
-from ..layers.adapter import FullTransformerBatch, TransformerData
-from ..layers.transformer_batch import ElectraBatch
-from ..layers.types import PieceStates
+from ...layers.adapter import FullTransformerBatch, TransformerData
+from ...layers.transformer_batch import ElectraBatch
+from ...layers.types import PieceStates
 
 
 class SharedUpdate:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 from spacy.training import Example
 from spacy.util import logger, registry
 
-from ..errors import Errors, Warnings, listed
-from .component import HeadComponent, is_made_up
-from .rtd_scorer import Scores, keys_in
+from ...errors import Errors, Warnings, listed
+from ..component import HeadComponent, is_made_up
+from ..scorers.rtd import Scores, keys_in
 
 if TYPE_CHECKING:
-    from .rtd import ElectraRTD
+    from ..rtd import ElectraRTD
 
 # In the component's settings, so that it is saved with them.
 _CHOSEN = "chosen_objective"

@@ -1,0 +1,1 @@
+"""Scores of words, as a person sees them."""

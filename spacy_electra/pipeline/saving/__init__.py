@@ -1,0 +1,1 @@
+"""Pipelines on disk and the networks in them."""

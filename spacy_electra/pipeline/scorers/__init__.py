@@ -1,0 +1,1 @@
+"""Scorers of components, as spaCy calls them."""

@@ -1,0 +1,1 @@
+"""What components learn: losses, objectives, updates over several processes."""
