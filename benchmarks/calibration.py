@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import spacy
 import typer
-from calibration_card import ALL, RATES, Figures, draw, report, section, write_card
+from calibration_card import ALL, RATES, Figures, draw, report, section
 from calibration_texts import Texts, clean_text, with_errors
 from machine import write_result
 from numpy.typing import NDArray
 from rtd_scorers import counted, spaces_of, words_of
 from rtd_texts import Case
+from sections import CARDS, write_section
 from spacy.tokens import Doc
 from wasabi import msg
 
@@ -87,7 +88,11 @@ def main(
         if name in bundled_checkpoints():
             bins = [measured.bins(UNSCALED), measured.bins(table.scores or UNSCALED)]
             draw(name, *bins)
-            write_card(name, section(name, table, figures[name]))
+            write_section(
+                CARDS / f"{name}.md",
+                "calibration",
+                section(name, table, figures[name]),
+            )
         msg.good(f"Wrote {folder / CALIBRATION}")
     file = write_result(result, {"words": words, "seed": seed, "models": figures})
     msg.good(f"Wrote {file}")

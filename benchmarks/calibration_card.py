@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from sections import CARDS, table
 from wasabi import msg
 
 from spacy_electra.files import whole_file
 from spacy_electra.metrics import Reliability
 from spacy_electra.pipeline.calibration.table import Calibration
 
-CARDS = Path(__file__).parents[1] / "docs" / "checkpoints"
-BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 ALL = "all"
 RATES = (1.0, 2.0, 5.0, 10.0)
 FEWEST_IN_A_BIN = 10
@@ -75,18 +73,6 @@ def section(name: str, table: Calibration, figures: Figures) -> str:
     )
 
 
-def write_card(name: str, text: str) -> None:
-    """Put the section in the place that the card has for it."""
-    card = CARDS / f"{name}.md"
-    before, found, rest = card.read_text(encoding="utf8").partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (found and ended):
-        msg.fail(f"{card} has no place for it: {BEGIN} and {END}", exits=1)
-    with whole_file(card) as partial:
-        whole = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-        partial.write_text(whole, encoding="utf8")
-
-
 def draw(name: str, before: Reliability, after: Reliability) -> None:
     """The reliability curve of scores as they come, and calibrated."""
     figure = Figure(figsize=(4.5, 4.0), layout="constrained")
@@ -104,11 +90,6 @@ def draw(name: str, before: Reliability, after: Reliability) -> None:
         figure.savefig(partial, dpi=120, format="png")
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _false_marks(figures: Figures) -> str:
     header = ["domain \\ wished rate", *(f"{rate:g}" for rate in RATES)]
     rows = []
@@ -119,7 +100,7 @@ def _false_marks(figures: Figures) -> str:
             for at in own.values()
         ]
         rows.append([domain, *cells])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _found(figures: Figures) -> str:
@@ -127,7 +108,7 @@ def _found(figures: Figures) -> str:
         [name, *(f"{own[name]:.3f}" for own in figures["found"].values())]
         for name in ("recall", "precision")
     ]
-    return _table(["wished rate", *(f"{rate:g}" for rate in RATES)], rows)
+    return table(["wished rate", *(f"{rate:g}" for rate in RATES)], rows)
 
 
 def _scores(figures: Figures) -> str:
@@ -135,4 +116,4 @@ def _scores(figures: Figures) -> str:
         [name, f"{own['ECE']:.4f}", f"{own['loss']:.4f}"]
         for name, own in figures["scores"].items()
     ]
-    return _table(["scores", "ECE", "loss, nats"], rows)
+    return table(["scores", "ECE", "loss, nats"], rows)

@@ -29,6 +29,17 @@ def benchmark():
 
 
 @pytest.fixture(scope="module")
+def tables():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import rtd_tables
+        import sections
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return rtd_tables, sections
+
+
+@pytest.fixture(scope="module")
 def counts():
     return Counter(TEXT.split() * 5)
 
@@ -116,3 +127,22 @@ def test_pairs_that_tie_count_half(benchmark):
     good, bad = np.array([1.0, 2.0, 0.0, 5.0]), np.array([0.0, 2.0, 1.0, 4.0])
     figures = detection.preferred(good, bad, np.array(["a", "a", "b", "b"]))
     assert figures == {"all": 0.625, "a": 0.75, "b": 0.5}
+
+
+def test_pages_say_what_was_measured(tables):
+    tables, sections = tables
+    for file, name, text in tables.sections():
+        assert sections.read_section(file, name) == text, f"{file}, {name}"
+
+
+def test_a_section_takes_the_place_of_the_one_before(tables, tmp_path):
+    _, sections = tables
+    page = tmp_path / "page.md"
+    page.write_text("# A\n\n<!-- b: begin -->\n\nold\n\n<!-- b: end -->\n\nC\n", "utf8")
+    for _ in range(2):
+        sections.write_section(page, "b", "| new |")
+    assert sections.read_section(page, "b") == "| new |"
+    text = page.read_text("utf8")
+    assert text.startswith("# A\n") and text.endswith("\n\nC\n") and "old" not in text
+    with pytest.raises(SystemExit):
+        sections.write_section(page, "c", "| new |")
