@@ -959,6 +959,18 @@ class Errors(_Message):
         "or other forms alone. Check the path in the config."
     )
     SE452 = "Stopped after step {step:,}, of which {folder} is the checkpoint."
+    SE459 = (
+        "There is no file {path} of misspellings. Give the path of one in "
+        "sampler.misspellings."
+    )
+    SE460 = (
+        "{path} has no misspellings: a line of it has to be as recieve->receive. Give "
+        "another file in sampler.misspellings."
+    )
+    SE461 = (
+        'Errors of the kind "misspelling" come from a list. Give its file in '
+        "sampler.misspellings, or the kind no weight in [sampler.errors]."
+    )
     SE470 = (
         "optimizer.layer_decay={value} with optimizer.name={name}. Give a number above "
         '0 and at most 1, and one below 1 only with "adamw" or "adamw_reference".'

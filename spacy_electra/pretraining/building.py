@@ -16,6 +16,7 @@ from .error_detection import ErrorDetection
 from .error_samplers import ErrorMixture
 from .lexicon import Lexicon
 from .masking import Masking
+from .misspellings import read_misspellings
 from .objective import MaskedLanguageModeling, Objective, ReplacedTokenDetection
 from .samplers import (
     FrequencySampler,
@@ -200,10 +201,13 @@ def _error_detection(
     discriminator: ElectraForPreTraining,
     masking: Masking,
 ) -> ErrorDetection:
+    sampler = settings.sampler
+    listed = sampler.misspellings
     errors = ErrorMixture(
         Lexicon.count(shards.ids, shards.tokenizer),
-        settings.sampler.errors,
-        settings.sampler.largest_error_share,
+        sampler.errors,
+        sampler.largest_error_share,
+        None if listed is None else read_misspellings(listed),
     )
     return ErrorDetection(
         generator,

@@ -70,6 +70,9 @@ _LOOK_ALIKE = (
     ("y", "v"),
 )
 _SEED = 20_111
+_SHORTEST_MISSPELLED = 3
+# Times that a word is more frequent than its misspellings are.
+_RARE = 50
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,15 @@ class ErrorMixture:
         lexicon: Words of the corpus.
         weights: How often each kind occurs beside the others, by name: of ``KINDS``.
         largest_share: Of the words of a sequence.
+        misspellings: For the kind "misspelling", those of each word.
     """
 
     def __init__(
-        self, lexicon: Lexicon, weights: Mapping[str, float], largest_share: float
+        self,
+        lexicon: Lexicon,
+        weights: Mapping[str, float],
+        largest_share: float,
+        misspellings: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.lexicon = lexicon
         self.kinds = tuple(weights)
@@ -164,7 +172,11 @@ class ErrorMixture:
             if kind in _TABLES:
                 self.tables[kind] = _TABLES[kind](lexicon)
             elif kind in _VARIANTS:
-                self.tables[kind] = _variants(lexicon, kind, pieces)
+                made = _variants(lexicon, kind)
+                self.tables[kind] = _spelled(lexicon, made, pieces)
+            elif kind == "misspelling":
+                made = _listed(lexicon, misspellings or {})
+                self.tables[kind] = _spelled(lexicon, made, pieces)
         self.entry_sizes = np.array([len(ids) for ids in pieces], dtype=np.int64)
         self.entry_starts = np.cumsum(self.entry_sizes) - self.entry_sizes
         self.entry_pieces = np.array(
@@ -446,23 +458,48 @@ def misread(word: str, alphabet: Sequence[str], random: np.random.Generator) -> 
     return word[:place] + new + word[place + len(old) :]
 
 
-def _variants(lexicon: Lexicon, kind: str, pieces: list[list[int]]) -> Table:
-    """A few misspellings of each frequent word; adds their pieces to ``pieces``."""
+def _variants(lexicon: Lexicon, kind: str) -> dict[int, set[str]]:
+    """A few misspellings of each frequent word, by its number."""
     make = misspell if kind == "typo" else misread
     random = np.random.default_rng((_SEED, len(kind)))
     known = set(lexicon.words)
     alphabet = sorted({letter for word in lexicon.words for letter in word})
-    texts: list[str] = []
-    owners: list[int] = []
-    for number, word in enumerate(lexicon.words[:MOST_MISSPELLED]):
-        if len(word) < 3:
-            continue
-        made = {make(word, alphabet, random) for _ in range(_VARIANTS[kind])}
-        for text in sorted(made - known):
-            texts.append(text)
-            owners.append(number)
+    return {
+        number: {make(word, alphabet, random) for _ in range(_VARIANTS[kind])} - known
+        for number, word in enumerate(lexicon.words[:MOST_MISSPELLED])
+        if len(word) >= _SHORTEST_MISSPELLED
+    }
+
+
+def _listed(
+    lexicon: Lexicon, misspellings: Mapping[str, Sequence[str]]
+) -> dict[int, set[str]]:
+    """Of the words of a list those that the corpus has, by number.
+
+    A misspelling that the corpus has too is one only where it is rare beside the word.
+    """
+    numbers = {word: number for number, word in enumerate(lexicon.words)}
+
+    def is_rare(wrong: str, right: int) -> bool:
+        number = numbers.get(wrong)
+        most = lexicon.counts[right] / _RARE
+        return number is None or bool(lexicon.counts[number] <= most)
+
+    return {
+        number: {wrong for wrong in misspellings[word] if is_rare(wrong, number)}
+        for word, number in numbers.items()
+        if word in misspellings
+    }
+
+
+def _spelled(
+    lexicon: Lexicon, made: Mapping[int, set[str]], pieces: list[list[int]]
+) -> Table:
+    """A table of them; adds their pieces to ``pieces``."""
+    texts = [(text, owner) for owner, own in made.items() for text in sorted(own)]
+    encoded = lexicon.tokenizer.encode_ids([text for text, _ in texts])
     rows: dict[int, dict[int, float]] = defaultdict(dict)
-    for owner, ids in zip(owners, lexicon.tokenizer.encode_ids(texts), strict=True):
+    for (_, owner), ids in zip(texts, encoded, strict=True):
         if len(ids):
             rows[owner][len(pieces)] = 1.0
             pieces.append(ids.tolist())
@@ -475,4 +512,13 @@ _TABLES: dict[str, Callable[[Lexicon], Table]] = {
     "function": function_words,
 }
 # Words of like frequency, and what can be done to a word itself.
-KINDS = ("word", *_TABLES, *_VARIANTS, "omission", "doubling", "insertion", "order")
+KINDS = (
+    "word",
+    *_TABLES,
+    *_VARIANTS,
+    "misspelling",
+    "omission",
+    "doubling",
+    "insertion",
+    "order",
+)

@@ -215,6 +215,7 @@ class SamplerSettings:
             the others: keys of ``error_samplers.KINDS``.
         largest_error_share: The same: a sequence has between none and this share of
             wrong words.
+        misspellings: File for the kind "misspelling", one a line: recieve->receive.
     """
 
     weak: str = "frequency"
@@ -226,6 +227,7 @@ class SamplerSettings:
     temperature: float = 1.0
     errors: Mapping[str, float] = field(default_factory=dict)
     largest_error_share: float = 0.25
+    misspellings: str | None = None
 
     def __post_init__(self) -> None:
         _check("sampler.weak", self.weak, SAMPLERS)
@@ -368,6 +370,8 @@ class PretrainingSettings:
             return
         if not sum(errors.values()) > 0 or min(errors.values()) < 0:
             raise ValueError(Errors.SE471(value=dict(errors)))
+        if errors.get("misspelling") and self.sampler.misspellings is None:
+            raise ValueError(Errors.SE461())
         for name, share in (
             ("sampler.largest_error_share", self.sampler.largest_error_share),
             ("objective.masked_sequences", self.objective.masked_sequences),

@@ -206,6 +206,22 @@ def test_weights_of_no_use_are_refused(settings_for, errors):
         settings_with(settings_for, sampler={"errors": errors})
 
 
+def test_misspellings_need_a_list(settings_for, tmp_path):
+    errors = {"misspelling": 1.0}
+    with pytest.raises(ValueError, match="SE461"):
+        settings_with(settings_for, sampler={"errors": errors})
+    listed = tmp_path / "list.txt"
+    listed.write_text("teh->the\nhte->the\n", "utf8")
+    sampler = {"errors": errors, "misspellings": str(listed), "largest_error_share": 1}
+    settings = settings_with(settings_for, sampler=sampler)
+    shards = Shards.open(settings.data.shards)
+    changed = build_objective(settings, shards).errors(
+        batch_from(shards), torch.Generator().manual_seed(0)
+    )
+    wrong = shards.tokenizer.decode(changed.batch.input_ids[changed.labels].tolist())
+    assert set(wrong.split()) == {"teh", "hte"}
+
+
 def test_a_share_beyond_one_is_refused(settings_for):
     sampler = {"errors": ERRORS, "largest_error_share": 1.5}
     with pytest.raises(ValueError, match="largest_error_share"):

@@ -26,6 +26,7 @@ SENTENCES = (
     "i don't know it's the well-known end of a week",
 )
 ODD = "riverstorm"
+LISTED = {"weather": ["wether", "whether"], "house": ["hous"]}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def mixture_of(lexicon):
     def make(*kinds, share=1.0):
         key = (kinds, share)
         if key not in made:
-            made[key] = ErrorMixture(lexicon, dict.fromkeys(kinds, 1.0), share)
+            weights = dict.fromkeys(kinds, 1.0)
+            made[key] = ErrorMixture(lexicon, weights, share, LISTED)
         return made[key]
 
     return make
@@ -341,3 +343,29 @@ def test_words_of_a_vocabulary_of_thousands():
     ids = source.encode_ids(["the extraordinarily unbelievable thing"] * 4)
     lexicon = Lexicon.count(np.concatenate(ids), source)
     assert "the" in lexicon.words and "thing" in lexicon.words
+
+
+def test_listed_misspellings_take_the_place_of_the_words_they_are_of(
+    tokenizer, lexicon, mixture_of
+):
+    batch = batch_of(tokenizer, ["the weather in the house", "the river of the town"])
+    mixture = mixture_of("misspelling")
+    for seed in range(20):
+        changed = mixture(batch, random_with(seed))
+        texts = [tokenizer.decode(ids.tolist()) for ids, _ in parts_of(changed)]
+        words = set(" ".join(texts).split())
+        # "whether" is a word of the corpus, and no misspelling of it.
+        assert words <= {
+            *("the", "weather", "wether", "in", "house", "hous", "river", "of", "town"),
+            *("[CLS]", "[SEP]"),
+        }
+        assert changed.labels.any() == bool({"wether", "hous"} & words)
+    assert mixture_of("typo").tables.keys() == {"typo"}
+    frequent = Lexicon(
+        ["weather", "whether"],
+        np.array([500, 5]),
+        [lexicon.pieces[lexicon.words.index(w)] for w in ("weather", "whether")],
+        tokenizer,
+    )
+    table = ErrorMixture(frequent, {"misspelling": 1.0}, 1.0, LISTED).tables
+    assert len(table["misspelling"].entries) == 2
