@@ -66,6 +66,7 @@ PRETRAINING = (
     "samplers",
     "lexicon",
     "error_samplers",
+    "misspellings",
     "objective",
     "electric",
     "error_detection",
