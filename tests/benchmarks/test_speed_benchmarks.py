@@ -1,14 +1,11 @@
 """The benchmarks of speed run: at first contact with a GPU, too, they must not fail."""
 
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SENTENCES = [
     "The chef cooked the meal .",
     "It rained all day long in the town .",
@@ -21,13 +18,10 @@ def benchmarks():
     """The modules by name."""
     pytest.importorskip("spacy_transformers")
     pytest.importorskip("matplotlib")
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import from_text
-        import gpu
-        import growth
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    import from_text
+    import gpu
+    import growth
+
     return Namespace(gpu=gpu, growth=growth, from_text=from_text)
 
 

@@ -1,6 +1,5 @@
 """The benchmark of heads: both sides learn the same, and finished runs are kept."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +12,9 @@ from spacy.training import Example
 from spacy_electra.models import ElectraConfig, ElectraForMaskedLM
 from spacy_electra.tokenization import ElectraTokenizer
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [*SPECIAL, "the", "cat", "dog", "bird", "see", "##s", "on", "hill", ".", "?"]
 SENTENCES = ["the cat sees the dog .", "the bird sees .", "the dog on the hill ."] * 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_can_be_imported():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")

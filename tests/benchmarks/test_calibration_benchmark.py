@@ -1,8 +1,6 @@
 """What benchmarks/calibration.py fits to, and what it writes."""
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,20 +9,16 @@ import spacy
 from spacy_electra.metrics import reliability
 from spacy_electra.pipeline.calibration.table import Calibration, Domain, Scale
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SENTENCE = "The old child walked to the store and told a story about the weather."
 
 
 @pytest.fixture(scope="module")
 def benchmark():
     pytest.importorskip("matplotlib")
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import calibration
-        import calibration_card
-        import calibration_texts
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    import calibration
+    import calibration_card
+    import calibration_texts
+
     return calibration, calibration_card, calibration_texts
 
 

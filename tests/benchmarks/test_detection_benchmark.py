@@ -1,14 +1,11 @@
 """What benchmarks/rtd_detection.py measures on, and how it compares."""
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TEXT = (
     "the old child walked to the store and told a story about the weather in the town "
     "while her friends walk to the houses and the children talked about their house "
@@ -18,25 +15,11 @@ TEXT = (
 
 @pytest.fixture(scope="module")
 def benchmark():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import rtd_detection
-        import rtd_scorers
-        import rtd_texts
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    import rtd_detection
+    import rtd_scorers
+    import rtd_texts
+
     return rtd_detection, rtd_scorers, rtd_texts
-
-
-@pytest.fixture(scope="module")
-def tables():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import rtd_tables
-        import sections
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return rtd_tables, sections
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +112,17 @@ def test_pairs_that_tie_count_half(benchmark):
     assert figures == {"all": 0.625, "a": 0.75, "b": 0.5}
 
 
-def test_pages_say_what_was_measured(tables):
-    tables, sections = tables
-    for file, name, text in tables.sections():
+def test_pages_say_what_was_measured():
+    import rtd_tables
+    import sections
+
+    for file, name, text in rtd_tables.sections():
         assert sections.read_section(file, name) == text, f"{file}, {name}"
 
 
-def test_a_section_takes_the_place_of_the_one_before(tables, tmp_path):
-    _, sections = tables
+def test_a_section_takes_the_place_of_the_one_before(tmp_path):
+    import sections
+
     page = tmp_path / "page.md"
     page.write_text("# A\n\n<!-- b: begin -->\n\nold\n\n<!-- b: end -->\n\nC\n", "utf8")
     for _ in range(2):
