@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from thinc.api import Optimizer
@@ -22,6 +22,7 @@ from ..models.precision import INT8, PRECISIONS, resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, mostly_unknown
 from .network_shim import NetworkShim, Run, Weights
+from .weight_watch import WeightWatch
 
 # Above it, fine-tuning a pretrained encoder usually ruins it (Clark et al., 2020, table
 # 7, tune between 5e-5 and 3e-4).
@@ -70,6 +71,20 @@ class Tuning:
             )
 
 
+class _Inference(NamedTuple):
+    """What stands in for a network where nothing is learned.
+
+    Args:
+        key: The precision and the device that it was made for.
+        watch: Of the weights that it was made of.
+        encoder: Gives what the network gives.
+    """
+
+    key: tuple[str, torch.device]
+    watch: WeightWatch
+    encoder: InferenceEncoder
+
+
 class EncoderShim(NetworkShim):
     """Holds an encoder and its tokenizer.
 
@@ -100,8 +115,7 @@ class EncoderShim(NetworkShim):
         self._has_warned = False
         self._has_met_unknown = False
         self._has_fallen_back = False
-        self._inference: InferenceEncoder | None = None
-        self._inference_key: tuple[Any, ...] = ()
+        self._inference: _Inference | None = None
 
     def fill(
         self,
@@ -179,10 +193,11 @@ class EncoderShim(NetworkShim):
     @property
     def rows_per_pass(self) -> int | None:
         """Most rows that a pass of inference should have; None for any number."""
-        if self.device.type != "cpu":
+        device = self.device
+        if device.type != "cpu":
             return None
         # fp32 fills the caches with half as many rows.
-        dtype = resolve_precision(self.precision, self.device)
+        dtype = resolve_precision(self.precision, device)
         is_wide = dtype == torch.float32 and not self.quantizes
         return ROWS_PER_PASS // 2 if is_wide else ROWS_PER_PASS
 
@@ -193,22 +208,22 @@ class EncoderShim(NetworkShim):
 
     def _for_inference(self, precision: str) -> Any:
         """The network, or one that gives the same faster where nothing is learned."""
-        dtype = resolve_precision(precision, self.device)
-        quantizes = self.quantizes and self._can_quantize()
-        if not (quantizes or can_infer(self.network, dtype)):
+        device, known = self.device, self._inference
+        key = (precision, device)
+        if known is not None and known.key == key and known.watch.is_unchanged():
+            return known.encoder
+        dtype, watch = resolve_precision(precision, device), WeightWatch(self.network)
+        if self.quantizes and self._can_quantize():
+            sequences = [torch.tensor(ids) for ids in self.calibration]
+            batch = PackedBatch.from_sequences(sequences)
+            encoder: InferenceEncoder = Int8Encoder(self.network, batch)
+        elif can_infer(self.network, dtype):
+            encoder = InferenceEncoder(self.network, dtype)
+        else:
             return self.network
-        # Weights may also change by hand, in place or replaced.
-        weights = [(p.data_ptr(), p._version) for p in parameters_of(self.network)]
-        key = (dtype, quantizes, *weights)
-        if self._inference is None or key != self._inference_key:
-            if quantizes:
-                sequences = [torch.tensor(ids) for ids in self.calibration]
-                batch = PackedBatch.from_sequences(sequences)
-                self._inference = Int8Encoder(self.network, batch)
-            else:
-                self._inference = InferenceEncoder(self.network, dtype)
-            self._inference_key = key
-        return self._inference
+        # At once, since other threads may read it.
+        self._inference = _Inference(key, watch, encoder)
+        return encoder
 
     def _can_quantize(self) -> bool:
         """Whether 8-bit integers serve; warns, once, where they do not."""
@@ -306,14 +321,6 @@ def _check_calibration(sequences: Any, config: ElectraConfig) -> None:
             raise ValueError(f"a calibration sequence of {len(ids)} pieces")
         if not all(type(i) is int and 0 <= i < config.vocab_size for i in ids):
             raise ValueError("a calibration sequence with pieces that do not exist")
-
-
-def parameters_of(network: nn.Module) -> Iterator[nn.Parameter]:
-    """As ``network.parameters()``, faster; a tied one comes twice."""
-    modules = [network]
-    for module in modules:
-        yield from (p for p in module._parameters.values() if p is not None)
-        modules.extend(m for m in module._modules.values() if m is not None)
 
 
 def depth_of(name: str) -> int:

@@ -360,12 +360,13 @@ def _encode_all(
         return run(partial(_compute, states_of, batch.to(device)))
 
     passes = None
-    if not is_train and shim.rows_per_pass is not None:
+    most = None if is_train else shim.rows_per_pass
+    if most is not None:
         # Others keep what they find of each pass, in order.
         if states_of is last_hidden:
-            in_flight = min(max_tokens, torch.get_num_threads() * shim.rows_per_pass)
+            in_flight = min(max_tokens, torch.get_num_threads() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
-        max_tokens = min(max_tokens, shim.rows_per_pass)
+        max_tokens = min(max_tokens, most)
     if passes is None:
         results = [one_pass(batch) for batch in _runs(whole, max_tokens)]
     else:

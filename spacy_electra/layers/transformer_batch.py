@@ -90,15 +90,23 @@ class ElectraBatch(FullTransformerBatch):
         self._tokenizer = tokenizer
         self._keep_all = keep_all
         self._attentions = attentions
-        self._table: SpanTable = make_table(pieces, windows)
-        if spans is None:
-            self._spans_per_doc = np.ones(len(docs), dtype=np.int64)
-            self._layout = packed_layout(self._table.lengths)
-        else:
-            counts = [len(part) for part in spans]
-            self._spans_per_doc = np.array(counts, dtype=np.int64)
-            self._layout = padded_layout(self._table.lengths, self._spans_per_doc)
         self._states: Tensor | None = None
+
+    @cached_property
+    def _table(self) -> SpanTable:
+        return make_table(self.pieces, self.windows)
+
+    @cached_property
+    def _spans_per_doc(self) -> Integers:
+        if self.is_whole:
+            return np.ones(len(self.docs), dtype=np.int64)
+        return np.array([len(part) for part in self.spans], dtype=np.int64)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        if self.is_whole:
+            return packed_layout(self._table.lengths)
+        return padded_layout(self._table.lengths, self._spans_per_doc)
 
     @cached_property
     def spans(self) -> list[list[Span]]:  # type: ignore[override]
@@ -190,9 +198,14 @@ class ElectraBatch(FullTransformerBatch):
 
     def _split_whole(self) -> list[TransformerData]:
         others = self._other_outputs()
-        arrays = self._rows_apart(self._table.rows, self._table.lengths)
         counts = self.windows.windows_per_text
-        of_windows = self._rows_apart(self.windows.cls_rows, counts, above=1)
+        if len(self.windows.lengths) == 1 and self._hidden.dim() == 2:
+            # One text in one window has all rows, and their memory to itself.
+            arrays: list[Any] = [torch2xp(self._hidden.float())]
+            of_windows = arrays
+        else:
+            arrays = self._rows_apart(self._table.rows, self._table.lengths)
+            of_windows = self._rows_apart(self.windows.cls_rows, counts, above=1)
         result: list[TransformerData] = []
         for number, (pieces, states) in enumerate(
             zip(self.pieces, arrays, strict=True)
@@ -282,6 +295,8 @@ class ElectraBatch(FullTransformerBatch):
     def _other_outputs(self) -> dict[str, list[PartOf]]:
         """Makers of a Doc's array for each layer of what else was asked for."""
         outputs: dict[str, list[PartOf]] = {}
+        if not self._keep_all and self._attentions is None:
+            return outputs
         layout = self._layout
 
         def states_of(hidden: Tensor) -> PartOf:

@@ -24,6 +24,8 @@ except ImportError:  # torch before 2.10
 # On a CPU, matrix products with an explicit softmax beat the fused kernel up to this
 # length, with and without gradients (benchmarks/attention.py).
 LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
+# With fewer rows, starting three operators takes longer than what they do.
+FEWEST_ROWS_EXPLICIT = 65
 # torch's softmax of bf16 takes up to five times as long for rows that are no multiple
 # of 32, so rows of that many go through fp32, in chunks that fit the cache
 # (benchmarks/attention.py).
@@ -253,7 +255,9 @@ def split_heads(
         For each segment, with its padding, float [3, count, heads, length, d].
     """
     split = []
-    rows = projected.split([segment.rows for segment in segments])
+    rows: Sequence[Tensor] = [projected]
+    if len(segments) != 1:
+        rows = projected.split([segment.rows for segment in segments])
     for part, segment in zip(rows, segments, strict=True):
         if segment.padding is not None:
             part = segment.padding.pad(part)
@@ -358,8 +362,12 @@ def _explicit_is_faster(parts: Tensor, dropout: float) -> bool:
     if parts.device.type != "cpu":
         return False
     # The fused kernel has no dropout: torch would do the same, with a dearer mask.
+    if dropout > 0.0:
+        return True
+    _, count, _, length, _ = parts.shape
     longest = LONGEST_EXPLICIT.get(parts.dtype, 0)
-    return dropout > 0.0 or parts.shape[-2] <= longest
+    is_small = count * length < FEWEST_ROWS_EXPLICIT and not parts.requires_grad
+    return length <= longest and not is_small
 
 
 def bias_of(mask: Tensor, dtype: torch.dtype) -> Tensor:

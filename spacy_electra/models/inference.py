@@ -109,7 +109,8 @@ class Norm:
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         self.shape, self.eps = norm.normalized_shape, norm.eps
-        self.weight, self.bias = norm.weight, norm.bias
+        # They share memory with the network's, and have no gradients.
+        self.weight, self.bias = norm.weight.detach(), norm.bias.detach()
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Float [T, H] -> the same shape and dtype."""
@@ -127,8 +128,7 @@ class _Layer:
         self, layer: EncoderLayer, activation: str, dtype: torch.dtype
     ) -> None:
         attention, feed_forward = layer.attention, layer.feed_forward
-        self.heads = attention.heads
-        self.width = attention.output.in_features
+        self.heads, self.dtype = attention.heads, dtype
         self.qkv = PackedLinear(scaled_queries(attention), dtype)
         self.output = PackedLinear(attention.output, dtype)
         self.attention_norm = Norm(attention.norm)
@@ -137,25 +137,32 @@ class _Layer:
         self.norm = Norm(feed_forward.norm)
 
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
-        projected = self.qkv(hidden)
-        context = hidden.new_empty(len(hidden), self.width)
-        attend_segments(projected, segments, self.heads, context)
+        context = attend_segments(self.qkv(hidden), segments, self.heads, self.dtype)
         hidden = self.attention_norm(self.output(context, residual=hidden))
         return self.norm(self.down(self.up(hidden), residual=hidden))
 
 
 def attend_segments(
-    projected: Tensor, segments: list[Segment], heads: int, context: Tensor
-) -> None:
+    projected: Tensor, segments: list[Segment], heads: int, dtype: torch.dtype
+) -> Tensor:
     """Attention within each sequence.
 
     Args:
         projected: Queries that are scaled already, keys and values, float [T, 3 H].
         segments: Cover all rows, in order.
         heads: Number of heads.
-        context: Takes the results, of any float dtype, [T, H].
+        dtype: Of the results.
+
+    Returns:
+        Contiguous, [T, H].
     """
+    width = projected.shape[1] // 3
     all_parts = split_heads(projected, segments, heads)
+    if len(all_parts) == 1 and segments[0].padding is None:
+        # That of few rows may lie there as it is wanted.
+        attended = attend(all_parts[0], scale=1.0).transpose(1, 2)
+        return attended.reshape(-1, width).to(dtype)
+    context = projected.new_empty(len(projected), width, dtype=dtype)
     for parts, segment in zip(all_parts, segments, strict=True):
         padding = segment.padding
         attended = attend(parts, bias=padding.bias if padding else None, scale=1.0)
@@ -164,7 +171,8 @@ def attend_segments(
         if padding is None:
             rows.view(attended.shape).copy_(attended)
         else:
-            rows.copy_(padding.unpad(attended.reshape(-1, rows.shape[1])))
+            rows.copy_(padding.unpad(attended.reshape(-1, width)))
+    return context
 
 
 def scaled_queries(attention: SelfAttention) -> nn.Linear:
@@ -198,15 +206,18 @@ class PackedLinear:
         self.fused, self.variant = FUSED_ACTIVATIONS.get(activation, ("none", ""))
         is_fused = activation in FUSED_ACTIVATIONS or activation == "linear"
         self.activation = None if is_fused else ACTIVATIONS[activation]
+        # Found once: the names of operators, and which of two it is, take a while.
+        product = torch.ops.mkldnn._linear_pointwise
+        self._product, self._product_and_sum = product.default, product.binary
 
     def __call__(self, rows: Tensor, residual: Tensor | None = None) -> Tensor:
         """Float [T, nI] -> float [T, nO], with ``residual`` added, float [T, nO]."""
         if residual is not None:
-            summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            summed: Tensor = self._product_and_sum(
                 rows, residual, self.weight, self.bias, "add"
             )
             return summed
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(
+        result: Tensor = self._product(
             rows, self.weight, self.bias, self.fused, [], self.variant
         )
         return result if self.activation is None else self.activation(result)

@@ -268,14 +268,14 @@ class _Int8Layer:
         attention = layer.attention
         up, down = layer.feed_forward.up, layer.feed_forward.down
         self.heads = attention.heads
-        self.width = attention.output.in_features
+        width = attention.output.in_features
         self.attention_norm = Norm(attention.norm)
         self.norm = Norm(layer.feed_forward.norm)
         is_fast = has_fast_bf16(torch.device("cpu"))
         self.dtype = torch.bfloat16 if is_fast else torch.float32
         # The values come out of their product as wide as the next one wants them.
         qkv, output = scaled_queries(attention), attention.output
-        values = slice(2 * self.width, None)
+        values = slice(2 * width, None)
         qkv.weight[values] /= inputs["output"].widths[:, None]
         qkv.bias[values] /= inputs["output"].widths
         bias = qkv.bias + qkv.weight @ offset
@@ -298,8 +298,7 @@ class _Int8Layer:
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         """Float32 [T, H] -> the same shape; it may write into what it is given."""
         projected = self.qkv(self.qkv.inputs.round(hidden), self.dtype)
-        context = hidden.new_empty(len(hidden), self.width)
-        attend_segments(projected, segments, self.heads, context)
+        context = attend_segments(projected, segments, self.heads, torch.float32)
         hidden = self.output.add_to(self.output.inputs.range.round(context), hidden)
         hidden = self.attention_norm.without_bias(hidden)
         rows = self.feed_forward[0][0].inputs.round(hidden)

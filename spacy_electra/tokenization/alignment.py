@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
-from .bounds import Bounds, Integers, bounds_of, heads, token_starts
+from .bounds import Bounds, Integers, bounds_of, heads, spread, token_starts
 from .chunks import ChunkCache
 from .marks import reach_marks
 from .wordpiece import ElectraTokenizer
@@ -186,7 +186,7 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
         chunks: Knows pieces by the hashes of tokens.
     """
     counts = bounds.counts
-    begins = heads(bounds.text_sizes() + 1)
+    begins = bounds.text_begins()
     is_last = bounds.blanks.copy()
     is_last[counts.cumsum()[counts > 0] - 1] = True
     ends = np.flatnonzero(is_last) + 1
@@ -194,26 +194,31 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
     hashes = bounds.orths.tobytes()
     stops = (ends * bounds.orths.itemsize).tolist()
     keys = [hashes[start:stop] for start, stop in pairwise([0, *stops])]
-    text = np.repeat(np.arange(len(counts)), counts)[firsts]
+
+    def text_of_chunks() -> Integers:
+        return np.repeat(np.arange(len(counts)), counts)[firsts]
 
     def texts_of(places: list[int]) -> list[str]:
         orths = bounds.orths.tolist()
-        columns = (text[places], firsts[places], ends[places])
+        columns = (text_of_chunks()[places], firsts[places], ends[places])
         return [
             "".join(map(docs[number].vocab.strings.__getitem__, orths[start:end]))
             for number, start, end in zip(*(c.tolist() for c in columns), strict=True)
         ]
 
     rows, sizes = chunks.pieces_of(keys, texts_of)
-    starts = (bounds.starts + np.repeat(begins, counts))[firsts]
+    starts = (bounds.starts + spread(begins, counts))[firsts]
     offsets = rows[:, 1:] + np.repeat(starts, sizes)[:, None]
-    per_text = np.bincount(text, weights=sizes, minlength=len(counts))
-    return _Row(rows[:, 0].astype(np.int64), offsets, per_text.astype(np.int64), begins)
+    ids = rows[:, 0].astype(np.int64)
+    if len(counts) == 1:
+        return _Row(ids, offsets, np.array([len(ids)]), begins)
+    per_text = np.bincount(text_of_chunks(), weights=sizes, minlength=len(counts))
+    return _Row(ids, offsets, per_text.astype(np.int64), begins)
 
 
 def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
     """The pieces of each text, given those of all and where their tokens are."""
-    starts = bounds.starts + np.repeat(row.begins, bounds.counts)
+    starts = bounds.starts + spread(row.begins, bounds.counts)
     ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
@@ -222,10 +227,15 @@ def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
     lengths = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     lengths[bounds.is_space] = 0
-    own_first = first - np.repeat(heads(row.counts), bounds.counts)
-    within = np.arange(lengths.sum()) - np.repeat(heads(lengths), lengths)
-    data = (np.repeat(own_first, lengths) + within).astype("i")
-    offsets = row.offsets - np.repeat(row.begins, row.counts)[:, None]
+    own_first = first - spread(heads(row.counts), bounds.counts)
+    # Where among all indices of pieces those of a token begin, and the first of them.
+    places = heads(lengths)
+    data = np.arange(lengths.sum()) + np.repeat(own_first - places, lengths)
+    data = data.astype("i")
+    offsets = row.offsets - spread(row.begins, row.counts)[:, None]
+    if len(row.counts) == 1:
+        alignment = Ragged(cast(Ints1d, data), cast(Ints1d, lengths.astype("i")))
+        return [Pieces(row.ids, offsets, alignment, unk_id)]
 
     # Where the part of each text begins, and where the last one ends.
     token_ends = np.concatenate([[0], bounds.counts.cumsum()])

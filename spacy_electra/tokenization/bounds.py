@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from .batch_encoding import Integers
 
 _ATTRIBUTES = [ORTH, LENGTH, SPACY, IS_SPACE]
+_ZERO = np.zeros(1, dtype=np.int64)
 
 
 class Bounds(NamedTuple):
@@ -34,10 +35,16 @@ class Bounds(NamedTuple):
     orths: NDArray[np.uint64]
     counts: Integers
 
-    def text_sizes(self) -> Integers:
-        """Characters of each text, with the blank after it, int64 [texts]."""
+    def text_begins(self) -> Integers:
+        """First character of each text, were they in a row, two apart, int64 [texts].
+
+        Each has the blank after its last token with it.
+        """
+        if len(self.counts) == 1:
+            return _ZERO
         ends = np.concatenate([[0], (self.sizes + self.blanks).cumsum()])
-        return np.diff(ends[np.concatenate([[0], self.counts.cumsum()])])
+        sizes = np.diff(ends[np.concatenate([[0], self.counts.cumsum()])])
+        return heads(sizes + 1)
 
     def of_texts(self, firsts: Integers, counts: Integers) -> Bounds:
         """Those of other texts: runs of these tokens.
@@ -62,15 +69,21 @@ class Bounds(NamedTuple):
 
 def bounds_of(docs: Sequence[Doc]) -> Bounds:
     """Where the tokens of Docs are."""
-    rows = [doc.to_array(_ATTRIBUTES) for doc in docs]
-    table = np.concatenate([np.zeros((0, len(_ATTRIBUTES)), dtype=np.uint64), *rows])
+    # spaCy's types have floats there.
+    rows: list[Any] = [doc.to_array(_ATTRIBUTES) for doc in docs]
+    if len(rows) == 1:
+        (table,) = rows
+    else:
+        empty = np.zeros((0, len(_ATTRIBUTES)), dtype=np.uint64)
+        table = np.concatenate([empty, *rows])
     orths = np.ascontiguousarray(table[:, 0])
     sizes, blanks, is_space = table[:, 1:].astype(np.int64).T
     starts = heads(sizes + blanks)
     counts = np.array([len(part) for part in rows], dtype=np.int64)
-    # Where each text begins among all; one without tokens begins nowhere.
-    filled = counts > 0
-    starts -= np.repeat(starts[heads(counts)[filled]], counts[filled])
+    if len(rows) > 1:
+        # Where each text begins among all; one without tokens begins nowhere.
+        filled = counts > 0
+        starts -= np.repeat(starts[heads(counts)[filled]], counts[filled])
     return Bounds(
         starts, sizes, blanks.astype(bool), is_space.astype(bool), orths, counts
     )
@@ -79,6 +92,14 @@ def bounds_of(docs: Sequence[Doc]) -> Bounds:
 def heads(sizes: Integers) -> Integers:
     """Where the parts of these sizes begin, end to end."""
     return sizes.cumsum() - sizes
+
+
+def spread(values: Integers, counts: Integers) -> Integers:
+    """A value of each text, for each of its parts; that of a single text is one still.
+
+    NumPy spreads it where it is used. Each step that a short text is spared counts.
+    """
+    return values if len(values) == 1 else np.repeat(values, counts)
 
 
 def token_starts(doc: Doc) -> Integers:

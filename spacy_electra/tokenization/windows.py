@@ -109,6 +109,8 @@ def make_windows(
             fixed text leaves less than a quarter of the window.
     """
     _check_shape(window, stride)
+    if fixed is None and len(pieces) == 1 and len(pieces[0]) <= window - SPECIALS:
+        return _only_window(with_specials(pieces[0].ids, cls_id, sep_id))
     counts = np.array([len(part) for part in pieces], dtype=np.int64)
     begins = counts.cumsum() - counts
     frames = _frames(fixed or [None] * len(pieces), window, cls_id, sep_id)
@@ -167,6 +169,28 @@ def make_windows(
         windows_per_text=per_text,
         piece_rows=np.arange(counts.sum()) + np.repeat(shifts, read),
         pieces_read=read,
+    )
+
+
+def _only_window(ids: Integers) -> Windows:
+    """What a text has that is one window, [CLS] and [SEP] included.
+
+    So it is with most texts that come alone, which have the least time to lose.
+    """
+    rows = np.arange(len(ids))
+    size = len(ids) - SPECIALS
+    return Windows(
+        input_ids=ids,
+        token_type_ids=np.zeros_like(rows),
+        position_ids=rows,
+        lengths=np.array([len(ids)]),
+        starts=rows[:1],
+        ends=np.array([size]),
+        cls_rows=rows[:1],
+        sep_rows=rows[-1:],
+        windows_per_text=np.ones(1, dtype=np.int64),
+        piece_rows=rows[1:-1],
+        pieces_read=np.array([size]),
     )
 
 

@@ -35,6 +35,22 @@ def test_states_are_those_of_the_network(small_config, activation, embedding_siz
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("lengths", [[1], [9], [40], [9, 9], [40, 40, 40]])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sequences_of_one_length_are_as_among_others(small_config, lengths, dtype):
+    """They have no padding and no copies; few of them another attention."""
+    fast = InferenceEncoder(ElectraModel(small_config).eval(), dtype)
+    packed = batch(*lengths)
+    others = [torch.arange(5, 5 + n) for n in (3, 12, 37)]
+    rows = packed.input_ids.split(lengths)
+    with torch.no_grad():
+        alone = fast.forward_packed(packed).last_hidden_state.float()
+        mixed = fast.forward_packed(PackedBatch.from_sequences([*others, *rows]))
+    among = mixed.last_hidden_state[52:].float()
+    error = (alone - among).norm() / among.norm()
+    assert error < (1e-6 if dtype == torch.float32 else 0.01)
+
+
 def test_bf16_is_as_near_to_fp32_as_autocast(small_config):
     network = ElectraModel(small_config).eval()
     packed = batch(5, 20, 20, 33)

@@ -99,6 +99,22 @@ def test_empty_docs_and_no_docs():
     assert align([], TOKENIZER) == []
 
 
+@settings(max_examples=60, deadline=None)
+@given(parts=st.lists(texts, min_size=2, max_size=4))
+def test_a_doc_alone_has_what_it_has_among_others(parts):
+    docs = [NLP.make_doc(text) for text in parts]
+    for doc, among in zip(docs, align(docs, TOKENIZER), strict=True):
+        (alone,) = align([doc], TOKENIZER)
+        (of_span,) = align_spans([doc[:]], TOKENIZER)
+        for found in (alone, of_span):
+            np.testing.assert_array_equal(found.ids, among.ids)
+            np.testing.assert_array_equal(found.offsets, among.offsets)
+            for name in ("dataXd", "lengths"):
+                own, expected = (getattr(p.alignment, name) for p in (found, among))
+                np.testing.assert_array_equal(own, expected)
+                assert own.dtype == expected.dtype
+
+
 @pytest.mark.parametrize("text", ["", "one", "Two  words,\nthree. 👍🏽 é"])
 def test_token_starts_are_idx(text):
     doc = NLP.make_doc(text)

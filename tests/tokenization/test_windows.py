@@ -1,5 +1,7 @@
 """Windows lose nothing, and each piece is read where it has the most context."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,20 @@ def cut(sizes, shape):
 def test_merge_of_split_is_the_same(sizes, shape):
     windows = cut(sizes, shape)
     assert windows.input_ids[windows.piece_rows].tolist() == list(range(sum(sizes)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(size=st.integers(0, 20), shape=shapes)
+def test_a_text_alone_has_what_it_has_by_the_general_way(size, shape):
+    window, stride = shape
+    pieces = pieces_of([size])
+    own = {"window": window, "stride": stride, "cls_id": CLS, "sep_id": SEP}
+    # To say that there is no fixed text is to go the way of several texts.
+    alone, general = make_windows(pieces, **own), make_windows(pieces, [None], **own)
+    for field in fields(general):
+        found, expected = (getattr(w, field.name) for w in (alone, general))
+        np.testing.assert_array_equal(found, expected, err_msg=field.name)
+        assert found.dtype == expected.dtype
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,99 @@
+"""A change of weights is seen, however it was made."""
+
+import pytest
+import torch
+from torch import nn
+
+from spacy_electra.layers.encoder_shim import EncoderShim
+from spacy_electra.layers.weight_watch import WeightWatch
+from spacy_electra.models import ElectraModel, PackedBatch
+from spacy_electra.models.inference import can_infer
+
+
+def write(network):
+    with torch.no_grad():
+        network.encoder.layers[1].attention.norm.bias.add_(0.5)
+
+
+def give_other_memory(network):
+    weight = network.encoder.layers[0].feed_forward.up.weight
+    weight.data = 1.5 * weight.data
+
+
+def load(network):
+    network.load_state_dict({k: 1.5 * w for k, w in network.state_dict().items()})
+
+
+def replace_a_weight(network):
+    norm = network.embeddings.norm
+    norm.weight = nn.Parameter(norm.weight.detach() + 0.5)
+
+
+def replace_a_module(network):
+    feed_forward = network.encoder.layers[1].feed_forward
+    feed_forward.down = nn.Linear(feed_forward.down.in_features, 32)
+
+
+def take_away_a_layer(network):
+    del network.encoder.layers[1]
+
+
+CHANGES = [
+    write,
+    give_other_memory,
+    load,
+    replace_a_weight,
+    replace_a_module,
+    take_away_a_layer,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_kind_of_change_is_seen(small_config, change):
+    network = ElectraModel(small_config)
+    watch = WeightWatch(network)
+    with torch.no_grad():
+        network.eval().forward_packed(PackedBatch.from_sequences([torch.arange(9)]))
+    assert watch.is_unchanged()
+    change(network)
+    assert not watch.is_unchanged()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_shim_computes_with_the_weights_that_there_are(small_config, change):
+    network = ElectraModel(small_config)
+    if not can_infer(network, torch.float32):
+        pytest.skip("this build of torch has no oneDNN")
+    shim = EncoderShim("fp32")
+    shim.fill(network, small_config)
+    batch = PackedBatch.from_sequences([torch.arange(9)])
+
+    def states():
+        run = shim.ready(is_train=False)
+        return run(lambda own: own.forward_packed(batch).last_hidden_state)[0]
+
+    before = states()
+    assert shim.ready(is_train=False)(lambda own: own)[0] is not network
+    change(network)
+    after = states()
+    with torch.no_grad():
+        expected = network.forward_packed(batch).last_hidden_state
+    torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5)
+    assert (after - before).abs().max() > 1e-3
+
+
+def test_another_precision_is_another_encoder(small_config):
+    network = ElectraModel(small_config)
+    if not can_infer(network, torch.bfloat16):
+        pytest.skip("this build of torch has no oneDNN")
+    shim = EncoderShim("fp32")
+    shim.fill(network, small_config)
+
+    def dtype(precision):
+        run = shim.ready(is_train=False, precision=precision)
+        return run(lambda own: torch.zeros(1, dtype=own.dtype))[0].dtype
+
+    asked = ["fp32", "bf16", "bf16", "fp32"]
+    found = [dtype(precision) for precision in asked]
+    half, single = torch.bfloat16, torch.float32
+    assert found == [single, half, half, single]
