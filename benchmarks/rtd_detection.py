@@ -53,6 +53,7 @@ from wasabi import msg
 
 from spacy_electra.metrics import area_under_curve, detection
 from spacy_electra.pretraining.corpus.documents import read_documents
+from spacy_electra.pretraining.misspellings import read_misspellings
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 
@@ -75,6 +76,7 @@ def main(
     guessed: int = typer.Option(200, help="Most texts of each kind for mlm:SOURCE"),
     suggested: int = typer.Option(500, help="Most texts with swaps for suggestions"),
     only_suggestions: bool = typer.Option(False, help="Measure nothing else"),
+    misspellings: Path = typer.Option(None, help="List of them, recieve->receive"),
     share: float = typer.Option(0.1, help="Share of words to swap"),
     seed: int = typer.Option(0, help="Of places and stand-ins"),
     result: str = typer.Option("rtd_detection", help="Name of the JSON file"),
@@ -85,12 +87,17 @@ def main(
     tests = Tests(
         {"held-out text": swaps_in(documents, counts, sentences, share, seed)}
     )
+    listed = None if misspellings is None else read_misspellings(misspellings)
     if data is not None:
-        tests.add(data, documents, counts, sentences, errors, clean, share, seed)
+        tests.add(
+            data, documents, counts, sentences, errors, clean, share, seed, listed
+        )
         tests.pairs = list(blimp(data, pairs))
         tests.guessed_pairs = list(blimp(data, guessed_pairs))
     settings = {"share": share, "seed": seed, "pairs": pairs, "errors": errors}
     settings |= {"guessed_pairs": guessed_pairs, "clean": clean, "guessed": guessed}
+    if misspellings is not None:
+        settings["misspellings"] = misspellings.name
     settings |= {"sentences": {name: len(own) for name, own in tests.swaps.items()}}
     figures: dict[str, Figures] = {}
     for name in model:
@@ -134,18 +141,19 @@ class Tests:
         clean: int,
         share: float,
         seed: int,
+        misspellings: dict[str, list[str]] | None,
     ) -> None:
         """All but the pairs, from a folder of data and the held-out documents."""
         web = ewt_test(data)
         self.swaps["EWT test"] = swaps_in(web, counts, sentences, share, seed)
         tokenizer = ElectraTokenizer.from_pretrained(resolve_source(BUNDLED))
-        made = RealisticErrors(counts, tokenizer, seed)
+        made = RealisticErrors(counts, tokenizer, seed, misspellings)
         sound = [
             doc
             for texts in (documents, web)
             for doc in take(sentences_of(texts, str.isalpha), errors * 2, seed)
         ]
-        for kind in ERROR_KINDS:
+        for kind in (*ERROR_KINDS, *(["misspelling"] if misspellings else [])):
             self.errors[kind] = erroneous(made, sound, kind, errors)
         self.learners = realec_test(data)
         for name, texts in clean_texts(data, documents).items():

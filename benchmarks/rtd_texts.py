@@ -7,7 +7,7 @@ import lzma
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,11 +112,18 @@ class RealisticErrors:
         counts: How often each lower-case word occurs.
         tokenizer: Any; the lists of words do not depend on it.
         seed: Decides on places and errors.
+        misspellings: Those of a list, by the word that was meant, for the kind of that
+            name.
     """
 
     def __init__(
-        self, counts: Counter[str], tokenizer: ElectraTokenizer, seed: int
+        self,
+        counts: Counter[str],
+        tokenizer: ElectraTokenizer,
+        seed: int,
+        misspellings: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self.misspellings = misspellings or {}
         known = [(w, n) for w, n in counts.most_common() if n >= FEWEST_OCCURRENCES]
         self.words = [word for word, _ in known]
         self.rank = {word: rank for rank, word in enumerate(self.words)}
@@ -136,6 +143,7 @@ class RealisticErrors:
             "function": FUNCTION_WORDS,
             "typo": MOST_MISSPELLED,
             "ocr": MOST_MISSPELLED,
+            "misspelling": len(self.words),
             "omission": MOST_SLIPPED,
             "doubling": MOST_SLIPPED,
         }
@@ -158,6 +166,8 @@ class RealisticErrors:
             return False
         if kind in self.tables:
             return bool(self.tables[kind].has(np.array([rank]))[0])
+        if kind == "misspelling":
+            return text.lower() in self.misspellings
         return kind in ("omission", "doubling") or len(text) >= 3
 
     def _made(self, text: str, kind: str) -> str | None:
@@ -168,6 +178,11 @@ class RealisticErrors:
             word = self.words[int(self.tables[kind].draw(rank, self.random)[0])]
         elif kind in ("omission", "doubling"):
             return text
+        elif kind == "misspelling":
+            rare = [w for w in self.misspellings[lower] if w not in self.rank]
+            if not rare:
+                return None
+            word = rare[int(self.random.integers(len(rare)))]
         else:
             make = misspell if kind == "typo" else misread
             word = make(lower, self.alphabet, self.random)

@@ -42,6 +42,15 @@ def test_swapped_words_are_other_words(benchmark, counts, doc):
     assert case.doc[0].text.istitle()
 
 
+def test_a_sentence_gets_a_misspelling_of_the_list(benchmark, counts, doc, tokenizer):
+    _, _, texts = benchmark
+    listed = {"walked": ["walkd", "waked"], "told": ["talked"], "elsewhere": ["x"]}
+    made = texts.RealisticErrors(counts, tokenizer, 1, listed)
+    found = {made.put(doc, "misspelling").doc.text for _ in range(20)}
+    # "talked" is a word of the corpus, so "told" has no misspelling.
+    assert found == {doc.text.replace("walked", w) for w in ("walkd", "waked")}
+
+
 @pytest.mark.parametrize("kind", ["confusable", "function", "typo", "ocr"])
 def test_a_sentence_gets_one_error(benchmark, counts, doc, tokenizer, kind):
     _, _, texts = benchmark
