@@ -35,3 +35,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": torch.tanh,
     "linear": lambda x: x,
 }
+
+# Those that are GELU, and torch's names for which one.
+GELUS = {
+    "gelu": "none",
+    "gelu_python": "none",
+    "gelu_new": "tanh",
+    "gelu_fast": "tanh",
+    "gelu_pytorch_tanh": "tanh",
+}

@@ -76,7 +76,7 @@ class SelfAttention(nn.Module):
         weights = None
         if _takes_any_lengths(projected, layout):
             context = self._varlen(projected, layout)
-        elif self._learns_here(projected, layout):
+        elif self.learns_here(projected, layout):
             context = attend_and_learn(
                 projected,
                 layout.segments,
@@ -122,14 +122,19 @@ class SelfAttention(nn.Module):
         """From [count, heads, length, d] back to rows [count * length, H]."""
         return context.transpose(1, 2).reshape(-1, self.heads * self.head_width)
 
-    def _learns_here(self, projected: Tensor, layout: AttentionLayout) -> bool:
-        """Whether ``training_attention.py`` serves this batch."""
-        longest = LONGEST_EXPLICIT.get(projected.dtype, 0)
+    def learns_here(self, rows: Tensor, layout: AttentionLayout) -> bool:
+        """Whether ``training_attention.py`` serves this batch.
+
+        Args:
+            rows: Of the dtype and on the device that it is computed with.
+            layout: Where the sequences are.
+        """
+        longest = LONGEST_EXPLICIT.get(rows.dtype, 0)
         return (
             self.training
             and torch.is_grad_enabled()
-            and projected.device.type == "cpu"
-            and projected.dtype != torch.float16
+            and rows.device.type == "cpu"
+            and rows.dtype != torch.float16
             and not layout.eager
             and self.attention_dropout < 1.0
             and (self.attention_dropout > 0.0 or layout.longest <= longest)

@@ -16,6 +16,7 @@ from .decoder import DecoderLayout, check_decoder, cross_bias, decode, decoder_b
 from .embeddings import ElectraEmbeddings, check_length, compute_dtype
 from .encoder import Encoder, EncoderLayer
 from .initialization import initialize_weights
+from .linear import Linear
 from .outputs import EncoderOutput
 from .packing import AttentionLayout, PackedBatch, segments_of
 from .padded import PaddedInputs, check_mask, pad_rows, padded_inputs, real_rows
@@ -34,9 +35,7 @@ class ElectraModel(PretrainedModel):
         self.embeddings = ElectraEmbeddings(config)
         self.embeddings_project: nn.Module
         if config.embedding_size != config.hidden_size:
-            self.embeddings_project = nn.Linear(
-                config.embedding_size, config.hidden_size
-            )
+            self.embeddings_project = Linear(config.embedding_size, config.hidden_size)
         else:
             self.embeddings_project = nn.Identity()
         self.encoder = Encoder(config)

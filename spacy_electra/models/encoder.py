@@ -7,14 +7,33 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import Errors
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, GELUS
 from .attention import SelfAttention
 from .config import ElectraConfig
 from .cross_attention import CrossAttention
 from .dropout import Dropout
+from .embeddings import compute_dtype
 from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout
+from .training_layer import Layer, run_layer
+
+
+_HOLDERS = (Linear, LayerNorm)
+# What a module has where something is to happen when it is called.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_compiled_call_impl",
+)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether calling a module is no more than what its class says."""
+    is_own = type(module) in (SelfAttention, FeedForward, *_HOLDERS)
+    return is_own and not any(getattr(module, name) for name in _HOOKS)
 
 
 class FeedForward(nn.Module):
@@ -24,6 +43,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.up = Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACTIVATIONS[config.hidden_act]
+        self.gelu = GELUS.get(config.hidden_act)
         self.down = Linear(config.intermediate_size, config.hidden_size)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -54,8 +74,49 @@ class EncoderLayer(nn.Module):
         self, hidden: Tensor, layout: AttentionLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
         """Float [T, H] -> float [T, H] and the attention weights, if any."""
+        if self._learns_here(hidden, layout):
+            return run_layer(hidden, layout, self._shape(), self._weights()), None
         hidden, weights = self.attention(hidden, layout, layer)
         return self.feed_forward(hidden), weights
+
+    def _learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
+        """Whether ``training_layer.py`` serves this batch."""
+        attention, feed_forward = self.attention, self.feed_forward
+        weight = feed_forward.up.weight
+        return (
+            attention.learns_here(hidden, layout)
+            and hidden.dim() == 2
+            and hidden.dtype == compute_dtype(weight.device, weight.dtype)
+            and feed_forward.gelu is not None
+            and attention.dropout.p < 1.0
+            and feed_forward.dropout.p < 1.0
+            and not torch.compiler.is_compiling()
+            and all(map(_is_plain, self._parts()))
+        )
+
+    def _parts(self) -> tuple[nn.Module, ...]:
+        """What holds the weights, in the order in which they are used."""
+        attention, feed_forward = self.attention, self.feed_forward
+        return (
+            *(attention, attention.qkv, attention.output, attention.norm),
+            *(feed_forward, feed_forward.up, feed_forward.down, feed_forward.norm),
+        )
+
+    def _weights(self) -> list[Tensor]:
+        """Matrix or weight, and bias, of each part."""
+        parts = (part for part in self._parts() if isinstance(part, _HOLDERS))
+        return [weight for part in parts for weight in (part.weight, part.bias)]
+
+    def _shape(self) -> Layer:
+        attention, feed_forward = self.attention, self.feed_forward
+        assert feed_forward.gelu is not None
+        return Layer(
+            attention.heads,
+            attention.attention_dropout,
+            (attention.dropout.p, feed_forward.dropout.p),
+            attention.norm.eps,
+            feed_forward.gelu,
+        )
 
 
 class Encoder(nn.Module):

@@ -63,6 +63,13 @@ class _Linear(torch.autograd.Function):
         )
 
 
+def product(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Rows [T, nI] times a matrix [nO, nI], and a bias, on a CPU, without gradients."""
+    if rows.dtype == torch.bfloat16 and _works():
+        return _product(rows, weight, bias)
+    return F.linear(rows, weight, bias)
+
+
 def _product(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(
         rows, weight, bias, "none", [], ""

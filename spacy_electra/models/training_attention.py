@@ -56,63 +56,90 @@ class _Attention(torch.autograd.Function):
         dropout: float,
         causal: bool,
     ) -> Tensor:
-        width = projected.shape[1] // 3
-        scale = 1 / math.sqrt(width // heads)
-        context = projected.new_empty(len(projected), width)
-        all_weights, all_kept = [], []
-        for segment in segments:
-            shape = (segment.count, heads, segment.length, segment.length)
-            weights = projected.new_empty(shape)
-            kept = keeping_bits(weights, dropout) if dropout else None
-            rows, found = _padded(projected, segment), _room(context, segment)
-            for part in _parts(segment, heads):
-                query, key, value = _split(rows[part], heads, 3)
-                scores = _product(query, key.transpose(1, 2), scale)
-                scores = _masked(scores.view_as(weights[part]), segment, part, causal)
-                weights[part] = torch.softmax(exact(scores), dim=-1)
-                used = (
-                    weights[part] if kept is None else keep(weights[part], kept[part])
-                )
-                attended = _product(used.flatten(0, 1), value, 1 / (1 - dropout))
-                _put(attended, into=_split_view(found[part], heads, 1)[0])
-            _unpad(found, segment, into=context)
-            all_weights.append(weights)
-            all_kept.append(kept)
-        ctx.save_for_backward(projected, *all_weights, *all_kept)
+        context, saved = attend(projected, segments, heads, dropout, causal)
+        ctx.save_for_backward(*saved)
         ctx.segments, ctx.heads, ctx.dropout = segments, heads, dropout
         return context
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
-        projected, *saved = ctx.saved_tensors
-        segments, heads, larger = ctx.segments, ctx.heads, 1 / (1 - ctx.dropout)
-        scale = 1 / math.sqrt(upstream.shape[1] // heads)
-        gradient = torch.empty_like(projected)
-        all_weights, all_kept = saved[: len(segments)], saved[len(segments) :]
-        for segment, weights, kept in zip(segments, all_weights, all_kept, strict=True):
-            rows, given = (
-                _padded(projected, segment),
-                _padded_gradient(upstream, segment),
-            )
-            found = _room(gradient, segment)
-            for part in _parts(segment, heads):
-                query, key, value = _split(rows[part], heads, 3)
-                (came,) = _split(given[part], heads, 1)
-                seen = used = weights[part].flatten(0, 1)
-                to_used = _product(came, value.transpose(1, 2), larger)
-                if kept is not None:
-                    bits = kept[part].flatten(0, 1)
-                    used, to_used = keep(seen, bits), keep(to_used, bits, in_place=True)
-                to_scores = torch.ops.aten._softmax_backward_data(
-                    to_used, seen, -1, seen.dtype
-                )
-                into = _split_view(found[part], heads, 3)
-                _put(_product(to_scores, key, scale), into[0])
-                _put(_product(to_scores.transpose(1, 2), query, scale), into[1])
-                _put(_product(used.transpose(1, 2), came, larger), into[2])
-            _unpad(found, segment, into=gradient)
+        gradient = gradient_of_attention(
+            upstream, ctx.saved_tensors, ctx.segments, ctx.heads, ctx.dropout
+        )
         return gradient, None, None, None, None
+
+
+def attend(
+    projected: Tensor,
+    segments: Sequence[Segment],
+    heads: int,
+    dropout: float,
+    causal: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """The forward pass of ``attend_and_learn``, and what the other one needs of it.
+
+    That is, of each segment, queries, keys and values with their padding, float
+    [3, count heads, length, d], the weights, float [count, heads, length, length], and
+    with dropout which of them are kept, int16.
+    """
+    width = projected.shape[1] // 3
+    scale = 1 / math.sqrt(width // heads)
+    context = projected.new_empty(len(projected), width)
+    saved = []
+    for segment in segments:
+        shape = (segment.count, heads, segment.length, segment.length)
+        weights = projected.new_empty(shape)
+        kept = keeping_bits(weights, dropout) if dropout else None
+        split = _split(_padded(projected, segment), heads, 3)
+        found = _room(context, segment)
+        for part in _parts(segment, heads):
+            query, key, value = split[:, _of_heads(part, heads)].unbind(0)
+            scores = _product(query, key.transpose(1, 2), scale)
+            scores = _masked(scores.view_as(weights[part]), segment, part, causal)
+            weights[part] = torch.softmax(exact(scores), dim=-1)
+            used = weights[part] if kept is None else keep(weights[part], kept[part])
+            attended = _product(used.flatten(0, 1), value, 1 / (1 - dropout))
+            _put(attended, into=_split_view(found[part], heads, 1)[0])
+        _unpad(found, segment, into=context)
+        saved += [split, weights] if kept is None else [split, weights, kept]
+    return context, saved
+
+
+def gradient_of_attention(
+    upstream: Tensor,
+    saved: Sequence[Tensor],
+    segments: Sequence[Segment],
+    heads: int,
+    dropout: float,
+) -> Tensor:
+    """The backward pass: from float [T, H] to the gradient of ``projected``."""
+    width, larger = upstream.shape[1], 1 / (1 - dropout)
+    scale = 1 / math.sqrt(width // heads)
+    gradient = upstream.new_empty(len(upstream), 3 * width)
+    left = iter(saved)
+    for segment in segments:
+        split, weights = next(left), next(left)
+        kept = next(left) if dropout else None
+        (given,) = _split(_padded_gradient(upstream, segment), heads, 1)
+        found = _room(gradient, segment)
+        for part in _parts(segment, heads):
+            own = _of_heads(part, heads)
+            (query, key, value), came = split[:, own].unbind(0), given[own]
+            seen = used = weights[part].flatten(0, 1)
+            to_used = _product(came, value.transpose(1, 2), larger)
+            if kept is not None:
+                bits = kept[part].flatten(0, 1)
+                used, to_used = keep(seen, bits), keep(to_used, bits, in_place=True)
+            to_scores = torch.ops.aten._softmax_backward_data(
+                to_used, seen, -1, seen.dtype
+            )
+            into = _split_view(found[part], heads, 3)
+            _put(_product(to_scores, key, scale), into[0])
+            _put(_product(to_scores.transpose(1, 2), query, scale), into[1])
+            _put(_product(used.transpose(1, 2), came, larger), into[2])
+        _unpad(found, segment, into=gradient)
+    return gradient
 
 
 def _masked(scores: Tensor, segment: Segment, part: slice, causal: bool) -> Tensor:
@@ -188,10 +215,15 @@ def _split_view(rows: Tensor, heads: int, kinds: int) -> Tensor:
     return rows.view(*rows.shape[:2], kinds, heads, -1).permute(2, 0, 3, 1, 4)
 
 
-def _split(rows: Tensor, heads: int, kinds: int) -> Sequence[Tensor]:
-    """The same as contiguous tensors [n heads, length, d], one a kind."""
+def _split(rows: Tensor, heads: int, kinds: int) -> Tensor:
+    """The same, contiguous and without a dimension of heads: [kinds, n heads, ...]."""
     split = _split_view(rows, heads, kinds)
-    return split.reshape(kinds, -1, *split.shape[3:]).unbind(0)
+    return split.reshape(kinds, -1, *split.shape[3:])
+
+
+def _of_heads(part: slice, heads: int) -> slice:
+    """Where the heads of some sequences are among the heads of all."""
+    return slice(part.start * heads, part.stop * heads)
 
 
 def _put(rows: Tensor, into: Tensor) -> None:

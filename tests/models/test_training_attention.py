@@ -119,7 +119,7 @@ def test_training_learns_what_it_learns_by_plain_operations(
         torch.manual_seed(0)
         model = ElectraForPreTraining(config).train()
         if not written_out:
-            monkeypatch.setattr(SelfAttention, "_learns_here", lambda *_: False)
+            monkeypatch.setattr(SelfAttention, "learns_here", lambda *_: False)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         batch = PackedBatch.from_sequences(
             [torch.randint(1, 99, (length,)) for length in (4, 12, 13, 20, 20)]
