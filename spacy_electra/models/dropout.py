@@ -91,15 +91,17 @@ class _Dropout(torch.autograd.Function):
         return keep(gradient, keeping).mul_(ctx.scale), None, None
 
 
-def keep(values: Tensor, keeping: Tensor, in_place: bool = False) -> Tensor:
+def keep(values: Tensor, keeping: Tensor, into: Tensor | None = None) -> Tensor:
     """Set values to 0 where no bits are set, and leave the others as they are.
 
     Args:
         values: float [...].
         keeping: What ``keeping_bits`` gave, [...].
-        in_place: Whether to change ``values``, which are contiguous.
+        into: Where the result goes, contiguous; may be ``values``.
     """
     integers = values.contiguous().view(_INTEGERS[values.dtype])
     bits = keeping.to(integers.dtype)
-    kept = integers.bitwise_and_(bits) if in_place else integers & bits
-    return kept.view(values.dtype)
+    if into is None:
+        return (integers & bits).view(values.dtype)
+    torch.bitwise_and(integers, bits, out=into.view(integers.dtype))
+    return into

@@ -18,7 +18,6 @@ from .norm import LayerNorm
 from .packing import AttentionLayout
 from .training_layer import Layer, run_layer
 
-
 _HOLDERS = (Linear, LayerNorm)
 # What a module has where something is to happen when it is called.
 _HOOKS = (

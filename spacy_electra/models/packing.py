@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Errors
+from .scratch import Scratch
 
 # A call costs some tens of microseconds on a CPU, whatever is in it. So sequences of
 # nearly one length share a call, padded, where each length by itself has few rows.
@@ -121,6 +122,7 @@ class AttentionLayout:
             that take sequences of any length at once; None where there is no such
             kernel.
         longest: Longest sequence.
+        scratch: Memory that the layers use one after the other.
     """
 
     segments: Sequence[Segment]
@@ -130,6 +132,7 @@ class AttentionLayout:
     head_masks: Tensor | None = None
     cumulative_lengths: Tensor | None = None
     longest: int = 0
+    scratch: Scratch = field(default_factory=Scratch, compare=False, repr=False)
 
 
 def split_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

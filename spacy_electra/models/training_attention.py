@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from .dropout import keep, keeping_bits
 from .packing import Segment
-from .vocabulary import exact, rows_of_a_part
+from .scratch import Scratch
+from .vocabulary import exact_dtype
 
 # Scores to work on at a time: what comes from them stays in the cache.
 _SCORES_OF_A_PART = 1 << 19
@@ -42,130 +43,132 @@ def attend_and_learn(
     Returns:
         float [T, H].
     """
-    context: Tensor = _Attention.apply(projected, segments, heads, dropout, causal)
+    attention = Attention(segments, heads, dropout, causal, Scratch())
+    context: Tensor = _Attention.apply(projected, attention)
     return context
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        projected: Tensor,
-        segments: Sequence[Segment],
-        heads: int,
-        dropout: float,
-        causal: bool,
-    ) -> Tensor:
-        context, saved = attend(projected, segments, heads, dropout, causal)
+    def forward(ctx: Any, projected: Tensor, attention: Attention) -> Tensor:
+        context, saved = attention.forward(projected)
         ctx.save_for_backward(*saved)
-        ctx.segments, ctx.heads, ctx.dropout = segments, heads, dropout
+        ctx.attention = attention
         return context
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
-        gradient = gradient_of_attention(
-            upstream, ctx.saved_tensors, ctx.segments, ctx.heads, ctx.dropout
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        gradient = torch.empty(
+            len(upstream), 3 * upstream.shape[1], dtype=upstream.dtype
         )
-        return gradient, None, None, None, None
+        return ctx.attention.backward(upstream, ctx.saved_tensors, gradient), None
 
 
-def attend(
-    projected: Tensor,
-    segments: Sequence[Segment],
-    heads: int,
-    dropout: float,
-    causal: bool,
-) -> tuple[Tensor, list[Tensor]]:
-    """The forward pass of ``attend_and_learn``, and what the other one needs of it.
+class Attention(NamedTuple):
+    """Both passes; arguments as in ``attend_and_learn``, and memory to work in."""
 
-    That is, of each segment, queries, keys and values with their padding, float
-    [3, count heads, length, d], the weights, float [count, heads, length, length], and
-    with dropout which of them are kept, int16.
-    """
-    width = projected.shape[1] // 3
-    scale = 1 / math.sqrt(width // heads)
-    context = projected.new_empty(len(projected), width)
-    saved = []
-    for segment in segments:
-        shape = (segment.count, heads, segment.length, segment.length)
-        weights = projected.new_empty(shape)
-        kept = keeping_bits(weights, dropout) if dropout else None
-        split = _split(_padded(projected, segment), heads, 3)
-        found = _room(context, segment)
-        for part in _parts(segment, heads):
-            query, key, value = split[:, _of_heads(part, heads)].unbind(0)
-            scores = _product(query, key.transpose(1, 2), scale)
-            scores = _masked(scores.view_as(weights[part]), segment, part, causal)
-            weights[part] = torch.softmax(exact(scores), dim=-1)
-            used = weights[part] if kept is None else keep(weights[part], kept[part])
-            attended = _product(used.flatten(0, 1), value, 1 / (1 - dropout))
-            _put(attended, into=_split_view(found[part], heads, 1)[0])
-        _unpad(found, segment, into=context)
-        saved += [split, weights] if kept is None else [split, weights, kept]
-    return context, saved
+    segments: Sequence[Segment]
+    heads: int
+    dropout: float
+    causal: bool
+    scratch: Scratch
 
+    def forward(self, projected: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The states that attention finds, and what the backward pass needs.
 
-def gradient_of_attention(
-    upstream: Tensor,
-    saved: Sequence[Tensor],
-    segments: Sequence[Segment],
-    heads: int,
-    dropout: float,
-) -> Tensor:
-    """The backward pass: from float [T, H] to the gradient of ``projected``."""
-    width, larger = upstream.shape[1], 1 / (1 - dropout)
-    scale = 1 / math.sqrt(width // heads)
-    gradient = upstream.new_empty(len(upstream), 3 * width)
-    left = iter(saved)
-    for segment in segments:
-        split, weights = next(left), next(left)
-        kept = next(left) if dropout else None
-        (given,) = _split(_padded_gradient(upstream, segment), heads, 1)
-        found = _room(gradient, segment)
-        for part in _parts(segment, heads):
-            own = _of_heads(part, heads)
-            (query, key, value), came = split[:, own].unbind(0), given[own]
-            seen = used = weights[part].flatten(0, 1)
-            to_used = _product(came, value.transpose(1, 2), larger)
-            if kept is not None:
-                bits = kept[part].flatten(0, 1)
-                used, to_used = keep(seen, bits), keep(to_used, bits, in_place=True)
-            to_scores = torch.ops.aten._softmax_backward_data(
-                to_used, seen, -1, seen.dtype
-            )
-            into = _split_view(found[part], heads, 3)
-            _put(_product(to_scores, key, scale), into[0])
-            _put(_product(to_scores.transpose(1, 2), query, scale), into[1])
-            _put(_product(used.transpose(1, 2), came, larger), into[2])
-        _unpad(found, segment, into=gradient)
-    return gradient
+        That is, of each segment, queries, keys and values with their padding, float
+        [3, count heads, length, d], the weights, float [count, heads, length, length],
+        and with dropout which of them are kept, int16.
+        """
+        heads, width = self.heads, projected.shape[1] // 3
+        scale = 1 / math.sqrt(width // heads)
+        context = projected.new_empty(len(projected), width)
+        saved = []
+        for segment in self.segments:
+            shape = (segment.count, heads, segment.length, segment.length)
+            weights = projected.new_empty(shape)
+            kept = keeping_bits(weights, self.dropout) if self.dropout else None
+            split = _split(_padded(projected, segment), heads, 3)
+            found = _room(context, segment)
+            for part in _parts(segment, heads):
+                query, key, value = split[:, _of_heads(part, heads)].unbind(0)
+                seen = weights[part]
+                scores = self._product("scores", query, key.transpose(1, 2), scale)
+                self._softmax(scores.view_as(seen), segment, part, into=seen)
+                used = seen
+                if kept is not None:
+                    used = keep(seen, kept[part], into=self._like("used", seen))
+                attended = self._product(
+                    "states", used.flatten(0, 1), value, 1 / (1 - self.dropout)
+                )
+                _put(attended, into=_split_view(found[part], heads, 1)[0])
+            _unpad(found, segment, into=context)
+            saved += [split, weights] if kept is None else [split, weights, kept]
+        return context, saved
 
+    def backward(
+        self, upstream: Tensor, saved: Sequence[Tensor], gradient: Tensor
+    ) -> Tensor:
+        """Write the gradient of ``projected``.
 
-def _masked(scores: Tensor, segment: Segment, part: slice, causal: bool) -> Tensor:
-    """Scores [n, heads, length, length], in their place minus infinity where unseen."""
-    if segment.padding is not None:
-        scores += segment.padding.bias[part].to(scores.dtype)
-    if causal:
-        scores += scores.new_full(scores.shape[2:], -math.inf).triu_(1)
-    return scores
+        Args:
+            upstream: The gradient of the states, float [T, H].
+            saved: What ``forward`` gave.
+            gradient: Takes the result, float [T, 3 H].
+        """
+        heads, larger = self.heads, 1 / (1 - self.dropout)
+        scale = 1 / math.sqrt(upstream.shape[1] // heads)
+        left = iter(saved)
+        for segment in self.segments:
+            split, weights = next(left), next(left)
+            kept = next(left) if self.dropout else None
+            (given,) = _split(_padded_gradient(upstream, segment), heads, 1)
+            found = _room(gradient, segment)
+            for part in _parts(segment, heads):
+                own = _of_heads(part, heads)
+                (query, key, value), came = split[:, own].unbind(0), given[own]
+                seen = used = weights[part].flatten(0, 1)
+                to_used = self._product("scores", came, value.transpose(1, 2), larger)
+                if kept is not None:
+                    bits = kept[part].flatten(0, 1)
+                    used = keep(seen, bits, into=self._like("used", seen))
+                    keep(to_used, bits, into=to_used)
+                to_scores = torch._softmax_backward_data(
+                    to_used, seen, -1, seen.dtype, grad_input=self._like("exact", seen)
+                )
+                into = _split_view(found[part], heads, 3)
+                for number, (left_, right, factor) in enumerate(
+                    (
+                        (to_scores, key, scale),
+                        (to_scores.transpose(1, 2), query, scale),
+                        (used.transpose(1, 2), came, larger),
+                    )
+                ):
+                    _put(self._product("states", left_, right, factor), into[number])
+            _unpad(found, segment, into=gradient)
+        return gradient
 
+    def _softmax(
+        self, scores: Tensor, segment: Segment, part: slice, into: Tensor
+    ) -> None:
+        """Weights of scores [n, heads, length, length], of padding none."""
+        exact = self.scratch.take("exact", scores.shape, exact_dtype(scores.dtype))
+        exact.copy_(scores)
+        if segment.padding is not None:
+            exact += segment.padding.bias[part]
+        if self.causal:
+            exact += exact.new_full(exact.shape[2:], -math.inf).triu_(1)
+        into.copy_(torch.softmax(exact, dim=-1, out=exact))
 
-def _softmax_in_place(scores: Tensor) -> None:
-    """Over the last dimension of scores [n, heads, length, length]."""
-    rows = scores.flatten(0, 2)
-    # Torch's softmax of bf16 is slow, so rows go through fp32, a few at a time.
-    for part in rows.split(rows_of_a_part(rows)):
-        part.copy_(torch.softmax(exact(part), dim=-1))
+    def _product(self, name: str, left: Tensor, right: Tensor, scale: float) -> Tensor:
+        """Float [N, a, b] times [N, b, c] times a number, [N, a, c], in the scratch."""
+        shape = (left.shape[0], left.shape[1], right.shape[2])
+        into = self.scratch.take(name, shape, left.dtype)
+        return torch.baddbmm(into, left, right, beta=0, alpha=scale, out=into)
 
-
-def _product(
-    left: Tensor, right: Tensor, scale: float, into: Tensor | None = None
-) -> Tensor:
-    """Float [N, a, b] times [N, b, c] times a number, [N, a, c]."""
-    if into is None:
-        into = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
-    return torch.baddbmm(into, left, right, beta=0, alpha=scale, out=into)
+    def _like(self, name: str, values: Tensor) -> Tensor:
+        return self.scratch.take(name, values.shape, values.dtype)
 
 
 def _parts(segment: Segment, heads: int) -> Iterator[slice]:

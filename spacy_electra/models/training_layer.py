@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .dropout import keep, keeping_bits
 from .linear import product
-from .packing import AttentionLayout, Segment
-from .training_attention import attend, gradient_of_attention
+from .packing import AttentionLayout
+from .scratch import Scratch
+from .training_attention import Attention
 
 
 class Layer(NamedTuple):
@@ -57,41 +57,41 @@ def run_layer(
     Returns:
         float [T, H].
     """
-    result: Tensor = _Layer.apply(
-        hidden, layout.segments, layout.causal, layer, *weights
+    attention = Attention(
+        layout.segments,
+        layer.heads,
+        layer.attention_dropout,
+        layout.causal,
+        layout.scratch,
     )
+    result: Tensor = _Layer.apply(hidden, attention, layer, *weights)
     return result
 
 
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: Tensor,
-        segments: Sequence[Segment],
-        causal: bool,
-        layer: Layer,
-        *weights: Tensor,
+        ctx: Any, hidden: Tensor, attention: Attention, layer: Layer, *weights: Tensor
     ) -> Tensor:
+        scratch = attention.scratch
         with torch.autocast("cpu", enabled=False):
             (qkv, out, up, down), norms = _in_dtype(weights, layer, hidden.dtype)
-            projected = product(hidden, *qkv)
-            context, attention = attend(
-                projected, segments, layer.heads, layer.attention_dropout, causal
-            )
+            context, attended = attention.forward(product(hidden, *qkv))
             first = _residual(product(context, *out), hidden, layer.dropouts[0])
             middle, *statistics = _norm(first.sum, norms[:2], layer.eps)
             expanded = product(middle, *up)
-            activated = F.gelu(expanded, approximate=layer.gelu)
+            # The backward pass computes it again, which takes less time than to write
+            # it to memory and to read it from there.
+            activated = _gelu(expanded, layer, scratch)
             second = _residual(product(activated, *down), middle, layer.dropouts[1])
             result, *others = _norm(second.sum, norms[2:], layer.eps)
-        ctx.layer, ctx.segments = layer, segments
+        ctx.attention, ctx.layer = attention, layer
         ctx.dtypes = [weight.dtype for weight in weights]
-        rows = (hidden, context, first.sum, middle, expanded, activated, second.sum)
+        rows = (hidden, context, first.sum, middle, expanded, second.sum)
         matrices = (qkv[0], out[0], up[0], down[0])
         kept = (first.kept, second.kept)
         ctx.save_for_backward(
-            *rows, *matrices, *norms, *statistics, *others, *kept, *attention
+            *rows, *matrices, *norms, *statistics, *others, *kept, *attended
         )
         return result
 
@@ -99,43 +99,63 @@ class _Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
-        hidden, context, first, middle, expanded, activated, second = saved[:7]
-        qkv, out, up, down = saved[7:11]
-        norms, statistics, kept = saved[11:15], saved[15:19], saved[19:21]
+        hidden, context, first, middle, expanded, second = saved[:6]
+        qkv, out, up, down = saved[6:10]
+        norms, statistics, kept = saved[10:14], saved[14:18], saved[18:20]
         layer: Layer = ctx.layer
+        scratch = ctx.attention.scratch
         found: list[Tensor | None] = [None] * 12
-        wanted = ctx.needs_input_grad[4:]
+        wanted = ctx.needs_input_grad[3:]
         larger = [1 / (1 - p) for p in layer.dropouts]
 
         def note(number: int, gradient: Tensor, rows: Tensor, scale: float) -> None:
             """Gradients of a matrix and its bias."""
-            for place, is_wanted in enumerate(wanted[number : number + 2], number):
-                if is_wanted:
-                    made = gradient.sum(0) if place % 2 else gradient.t() @ rows
-                    made = made.to(ctx.dtypes[place])
-                    found[place] = made if scale == 1.0 else made.mul_(scale)
+            if wanted[number]:
+                shape = (gradient.shape[1], rows.shape[1])
+                into = scratch.take("matrix", shape, rows.dtype)
+                made = torch.mm(gradient.t(), rows, out=into)
+                found[number] = made = made.to(ctx.dtypes[number], copy=True)
+                if scale != 1.0:
+                    made.mul_(scale)
+            if wanted[number + 1]:
+                made = gradient.sum(0).to(ctx.dtypes[number + 1])
+                found[number + 1] = made if scale == 1.0 else made.mul_(scale)
 
         summed, *found[10:] = _norm_gradient(
-            upstream, second, norms[2:], statistics[2:], wanted[10:]
+            upstream, second, norms[2:], statistics[2:], wanted[10:], scratch
         )
-        came = _kept(summed, kept[1])
-        note(8, came, activated, larger[1])
-        wide = came @ down
-        wide = torch.ops.aten.gelu_backward.grad_input(
+        came = _kept(summed, kept[1], scratch)
+        note(8, came, _gelu(expanded, layer, scratch), larger[1])
+        wide = scratch.take("wide", expanded.shape, expanded.dtype)
+        torch.mm(came, down, out=wide)
+        torch.ops.aten.gelu_backward.grad_input(
             wide, expanded, approximate=layer.gelu, grad_input=wide
         )
         note(6, wide, middle, 1.0)
         summed, *found[4:6] = _norm_gradient(
-            summed.addmm_(wide, up), first, norms[:2], statistics[:2], wanted[4:6]
+            summed.addmm_(wide, up),
+            first,
+            norms[:2],
+            statistics[:2],
+            wanted[4:6],
+            scratch,
         )
-        came = _kept(summed, kept[0])
+        came = _kept(summed, kept[0], scratch)
         note(2, came, context, larger[0])
-        projected = gradient_of_attention(
-            came @ out, saved[21:], ctx.segments, layer.heads, layer.attention_dropout
+        gradient = scratch.take("projected", (len(hidden), len(qkv)), hidden.dtype)
+        came = torch.mm(
+            came, out, out=scratch.take("context", context.shape, context.dtype)
         )
-        note(0, projected, hidden, 1.0)
-        below = summed.addmm_(projected, qkv) if ctx.needs_input_grad[0] else None
-        return below, None, None, None, *found
+        ctx.attention.backward(came, saved[20:], gradient)
+        note(0, gradient, hidden, 1.0)
+        below = summed.addmm_(gradient, qkv) if ctx.needs_input_grad[0] else None
+        return below, None, None, *found
+
+
+def _gelu(expanded: Tensor, layer: Layer, scratch: Scratch) -> Tensor:
+    into = scratch.take("activated", expanded.shape, expanded.dtype)
+    found: Tensor = torch.ops.aten.gelu.out(expanded, approximate=layer.gelu, out=into)
+    return found
 
 
 Pair = tuple[Tensor, Tensor]
@@ -167,12 +187,14 @@ def _residual(values: Tensor, hidden: Tensor, dropout: float) -> _Sum:
     kept = values.new_empty(0, dtype=torch.int16)
     if dropout:
         kept = keeping_bits(values, dropout)
-        values = keep(values, kept, in_place=True)
+        keep(values, kept, into=values)
     return _Sum(values.add_(hidden), kept)
 
 
-def _kept(gradient: Tensor, kept: Tensor) -> Tensor:
-    return keep(gradient, kept) if len(kept) else gradient
+def _kept(gradient: Tensor, kept: Tensor, scratch: Scratch) -> Tensor:
+    if not len(kept):
+        return gradient
+    return keep(gradient, kept, scratch.take("kept", gradient.shape, gradient.dtype))
 
 
 def _norm(rows: Tensor, norm: Sequence[Tensor], eps: float) -> Sequence[Tensor]:
@@ -190,12 +212,16 @@ def _norm_gradient(
     norm: Sequence[Tensor],
     statistics: Sequence[Tensor],
     wanted: Sequence[bool],
+    scratch: Scratch,
 ) -> Sequence[Tensor]:
     """Gradients of rows, weight and bias."""
     weight, bias = norm
     mean, deviation = statistics
     # Torch takes twice as long where rows and weights are of different precisions.
-    upstream, given = upstream.to(weight.dtype), rows.to(weight.dtype)
+    upstream, given = (
+        scratch.take(name, rows.shape, weight.dtype).copy_(values)
+        for name, values in (("upstream", upstream), ("rows", rows))
+    )
     found = torch.ops.aten.native_layer_norm_backward(
         upstream, given, weight.shape, mean, deviation, weight, bias, [True, *wanted]
     )

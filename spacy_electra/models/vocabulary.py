@@ -23,7 +23,12 @@ def rows_of_a_part(logits: Tensor) -> int:
 
 def exact(values: Tensor) -> Tensor:
     """Values as float32, in which softmax is computed, or float64 as they are."""
-    return values if values.dtype == torch.float64 else values.float()
+    return values.to(exact_dtype(values.dtype))
+
+
+def exact_dtype(dtype: torch.dtype) -> torch.dtype:
+    """In which softmax is computed of values of a dtype: float32, or float64."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
