@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Numbers are drawn with 64 bits and used as four int16 each.
-_PARTS = 4
-_LOWEST, _HIGHEST = torch.iinfo(torch.int16).min, torch.iinfo(torch.int16).max
+# Numbers are drawn with 64 bits and used as eight int8 each.
+_PARTS = 8
+_LOWEST, _VALUES = -128, 256
 _INTEGERS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
@@ -41,9 +41,9 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
 
     Torch draws a random number for each value, which on a CPU takes several times as
     long as all else that a layer does between its matrix products. Here one draw of 64
-    bits serves four values, and the mask is applied by integer arithmetic. ``p`` is
-    rounded to a multiple of 2^-16. Torch's generator gives the seed of each call's
-    random numbers, so its state alone determines them.
+    bits serves eight values, and the mask is applied by integer arithmetic. Torch's
+    generator gives the seed of each call's random numbers, so its state alone
+    determines them.
 
     Args:
         values: float [...].
@@ -62,20 +62,42 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
 
 
 def keeping_bits(values: Tensor, p: float) -> Tensor:
-    """All bits set where a value is kept, none where it is dropped: int16 [...].
+    """All bits set where a value is kept, none where it is dropped: int8 [...].
+
+    A byte is below a limit with a probability that is a multiple of 2^-8. So the limit
+    is one higher for a part of the values that begins at a random place and is as large
+    as makes the probability ``p`` for each value.
 
     Args:
         values: On the CPU, of which only the shape counts.
         p: Probability that a value is dropped, below 1.
     """
     number = values.numel()
-    seed = int(torch.randint(1 << 62, ()))
-    drawn = np.random.SFC64(seed).random_raw(-(-number // _PARTS))
-    bits = torch.from_numpy(drawn.view(np.int16))[:number].view(values.shape)
-    # Of the numbers from the lowest up to the limit comes -1, all bits; of others 0.
-    limit = round((1 - p) * (_HIGHEST - _LOWEST + 1)) + _LOWEST
-    limit = min(max(limit, _LOWEST + 1), _HIGHEST)
-    return bits.clamp_(limit - 1, limit).sub_(limit)
+    random = np.random.SFC64(int(torch.randint(1 << 62, ())))
+    drawn = random.random_raw(1 - (-number // _PARTS))
+    limit, rest = divmod((1 - p) * _VALUES, 1.0)
+    higher = round(rest * number)
+    # The last word is no values'.
+    start = int(drawn[-1] >> 1) % max(number, 1)
+    bits = torch.from_numpy(drawn.view(np.int8))[:number]
+    stop = start + higher
+    # What goes beyond the end goes on at the beginning.
+    bounds = [max(stop - number, 0), start, min(stop, number), number]
+    begin = 0
+    for end, is_higher in zip(bounds, (1, 0, 1, 0), strict=True):
+        _compare(bits[begin:end], int(limit) + is_higher + _LOWEST)
+        begin = end
+    return bits.view(values.shape)
+
+
+def _compare(drawn: Tensor, limit: int) -> None:
+    """-1, which has all bits set, in place of what is below a limit, 0 for others."""
+    if limit == _LOWEST:
+        drawn.zero_()
+    elif limit == _LOWEST + _VALUES:
+        drawn.fill_(-1)
+    else:
+        drawn.clamp_(limit - 1, limit).sub_(limit)
 
 
 class _Dropout(torch.autograd.Function):
@@ -97,11 +119,14 @@ def keep(values: Tensor, keeping: Tensor, into: Tensor | None = None) -> Tensor:
     Args:
         values: float [...].
         keeping: What ``keeping_bits`` gave, [...].
-        into: Where the result goes, contiguous; may be ``values``.
+        into: Where the result goes, contiguous; may be ``values`` itself.
     """
     integers = values.contiguous().view(_INTEGERS[values.dtype])
-    bits = keeping.to(integers.dtype)
+    if into is values:
+        integers &= keeping.to(integers.dtype)
+        return values
     if into is None:
-        return (integers & bits).view(values.dtype)
-    torch.bitwise_and(integers, bits, out=into.view(integers.dtype))
+        into = torch.empty(values.shape, dtype=values.dtype)
+    # Widened where the result will be, they take no memory of their own.
+    into.view(integers.dtype).copy_(keeping).bitwise_and_(integers)
     return into

@@ -81,16 +81,15 @@ class EncoderLayer(nn.Module):
     def _learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
         """Whether ``training_layer.py`` serves this batch."""
         attention, feed_forward = self.attention, self.feed_forward
-        weight = feed_forward.up.weight
         return (
             attention.learns_here(hidden, layout)
+            and all(map(_is_plain, self._parts()))
             and hidden.dim() == 2
-            and hidden.dtype == compute_dtype(weight.device, weight.dtype)
+            and hidden.dtype == compute_dtype(hidden.device, attention.qkv.weight.dtype)
             and feed_forward.gelu is not None
             and attention.dropout.p < 1.0
             and feed_forward.dropout.p < 1.0
             and not torch.compiler.is_compiling()
-            and all(map(_is_plain, self._parts()))
         )
 
     def _parts(self) -> tuple[nn.Module, ...]:

@@ -79,7 +79,7 @@ class Attention(NamedTuple):
 
         That is, of each segment, queries, keys and values with their padding, float
         [3, count heads, length, d], the weights, float [count, heads, length, length],
-        and with dropout which of them are kept, int16.
+        and with dropout which of them are kept, int8.
         """
         heads, width = self.heads, projected.shape[1] // 3
         scale = 1 / math.sqrt(width // heads)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -73,21 +74,18 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, attention: Attention, layer: Layer, *weights: Tensor
     ) -> Tensor:
-        scratch = attention.scratch
         with torch.autocast("cpu", enabled=False):
             (qkv, out, up, down), norms = _in_dtype(weights, layer, hidden.dtype)
             context, attended = attention.forward(product(hidden, *qkv))
             first = _residual(product(context, *out), hidden, layer.dropouts[0])
             middle, *statistics = _norm(first.sum, norms[:2], layer.eps)
             expanded = product(middle, *up)
-            # The backward pass computes it again, which takes less time than to write
-            # it to memory and to read it from there.
-            activated = _gelu(expanded, layer, scratch)
+            activated = F.gelu(expanded, approximate=layer.gelu)
             second = _residual(product(activated, *down), middle, layer.dropouts[1])
             result, *others = _norm(second.sum, norms[2:], layer.eps)
         ctx.attention, ctx.layer = attention, layer
         ctx.dtypes = [weight.dtype for weight in weights]
-        rows = (hidden, context, first.sum, middle, expanded, second.sum)
+        rows = (hidden, context, first.sum, middle, expanded, activated, second.sum)
         matrices = (qkv[0], out[0], up[0], down[0])
         kept = (first.kept, second.kept)
         ctx.save_for_backward(
@@ -99,9 +97,9 @@ class _Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
-        hidden, context, first, middle, expanded, second = saved[:6]
-        qkv, out, up, down = saved[6:10]
-        norms, statistics, kept = saved[10:14], saved[14:18], saved[18:20]
+        hidden, context, first, middle, expanded, activated, second = saved[:7]
+        qkv, out, up, down = saved[7:11]
+        norms, statistics, kept = saved[11:15], saved[15:19], saved[19:21]
         layer: Layer = ctx.layer
         scratch = ctx.attention.scratch
         found: list[Tensor | None] = [None] * 12
@@ -122,10 +120,10 @@ class _Layer(torch.autograd.Function):
                 found[number + 1] = made if scale == 1.0 else made.mul_(scale)
 
         summed, *found[10:] = _norm_gradient(
-            upstream, second, norms[2:], statistics[2:], wanted[10:], scratch
+            upstream, second, norms[2:], statistics[2:], wanted[10:]
         )
         came = _kept(summed, kept[1], scratch)
-        note(8, came, _gelu(expanded, layer, scratch), larger[1])
+        note(8, came, activated, larger[1])
         wide = scratch.take("wide", expanded.shape, expanded.dtype)
         torch.mm(came, down, out=wide)
         torch.ops.aten.gelu_backward.grad_input(
@@ -138,7 +136,6 @@ class _Layer(torch.autograd.Function):
             norms[:2],
             statistics[:2],
             wanted[4:6],
-            scratch,
         )
         came = _kept(summed, kept[0], scratch)
         note(2, came, context, larger[0])
@@ -146,16 +143,10 @@ class _Layer(torch.autograd.Function):
         came = torch.mm(
             came, out, out=scratch.take("context", context.shape, context.dtype)
         )
-        ctx.attention.backward(came, saved[20:], gradient)
+        ctx.attention.backward(came, saved[21:], gradient)
         note(0, gradient, hidden, 1.0)
         below = summed.addmm_(gradient, qkv) if ctx.needs_input_grad[0] else None
         return below, None, None, *found
-
-
-def _gelu(expanded: Tensor, layer: Layer, scratch: Scratch) -> Tensor:
-    into = scratch.take("activated", expanded.shape, expanded.dtype)
-    found: Tensor = torch.ops.aten.gelu.out(expanded, approximate=layer.gelu, out=into)
-    return found
 
 
 Pair = tuple[Tensor, Tensor]
@@ -184,7 +175,7 @@ class _Sum(NamedTuple):
 
 def _residual(values: Tensor, hidden: Tensor, dropout: float) -> _Sum:
     """Drop some of the values, in their place, and add the states before them."""
-    kept = values.new_empty(0, dtype=torch.int16)
+    kept = values.new_empty(0, dtype=torch.int8)
     if dropout:
         kept = keeping_bits(values, dropout)
         keep(values, kept, into=values)
@@ -212,17 +203,11 @@ def _norm_gradient(
     norm: Sequence[Tensor],
     statistics: Sequence[Tensor],
     wanted: Sequence[bool],
-    scratch: Scratch,
 ) -> Sequence[Tensor]:
     """Gradients of rows, weight and bias."""
     weight, bias = norm
     mean, deviation = statistics
-    # Torch takes twice as long where rows and weights are of different precisions.
-    upstream, given = (
-        scratch.take(name, rows.shape, weight.dtype).copy_(values)
-        for name, values in (("upstream", upstream), ("rows", rows))
+    found: Sequence[Tensor] = torch.ops.aten.native_layer_norm_backward(
+        upstream, rows, weight.shape, mean, deviation, weight, bias, [True, *wanted]
     )
-    found = torch.ops.aten.native_layer_norm_backward(
-        upstream, given, weight.shape, mean, deviation, weight, bias, [True, *wanted]
-    )
-    return found[0].to(rows.dtype), *found[1:]
+    return found

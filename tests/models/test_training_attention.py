@@ -110,7 +110,7 @@ def test_no_rows_have_no_states():
 def test_training_learns_what_it_learns_by_plain_operations(
     small_config, monkeypatch, dtype
 ):
-    """Forty updates with dropout, whose masks are the same: so are the losses."""
+    """Updates with dropout, whose masks are the same: so are the losses."""
     config = replace(
         small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
     )
@@ -125,7 +125,7 @@ def test_training_learns_what_it_learns_by_plain_operations(
             [torch.randint(1, 99, (length,)) for length in (4, 12, 13, 20, 20)]
         )
         labels = (batch.input_ids % 3 == 0).float()
-        for _ in range(40):
+        for _ in range(60):
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 logits = model.forward_packed(batch).float()
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)

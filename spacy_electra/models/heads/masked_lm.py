@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..config import ElectraConfig
 from ..electra import ElectraModel
 from ..initialization import initialize_weights
+from ..linear import Linear
 from ..norm import LayerNorm
 from .base import HeadModel
 
@@ -23,9 +24,9 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+        self.dense = Linear(config.hidden_size, config.embedding_size)
         self.norm = LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
-        self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
+        self.decoder = Linear(config.embedding_size, config.vocab_size)
         initialize_weights(self, config)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..activations import ACTIVATIONS
 from ..config import ElectraConfig
 from ..initialization import initialize_weights
+from ..linear import Linear
 from .base import HeadModel
 
 
@@ -17,7 +18,7 @@ class ReplacedTokenHead(nn.Module):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.score = nn.Linear(config.hidden_size, 1)
         initialize_weights(self, config)

@@ -1,0 +1,239 @@
+"""A layer with its own backward pass computes what its modules do."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+
+from spacy_electra.models import ElectraConfig, ElectraModel, PackedBatch
+from spacy_electra.models.encoder import EncoderLayer
+
+# Two segments, of which the first has padding.
+LENGTHS = (5, 6, 6, 3, 3)
+WIDTH = 8
+
+
+def config(dropout=0.0, **changes):
+    return ElectraConfig(
+        vocab_size=99,
+        embedding_size=WIDTH,
+        hidden_size=WIDTH,
+        intermediate_size=12,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        **changes,
+    )
+
+
+def encoder(dtype=torch.float32, dropout=0.0, **changes):
+    """Layers of which biases and norms are not what they begin as."""
+    torch.manual_seed(0)
+    model = ElectraModel(config(dropout, **changes))
+    for weight in model.parameters():
+        weight.data += 0.1 * torch.randn_like(weight)
+    return model.to(dtype).train()
+
+
+def rows(dtype=torch.float32):
+    torch.manual_seed(1)
+    return torch.randn(sum(LENGTHS), WIDTH).to(dtype).requires_grad_()
+
+
+def run(model, hidden, lengths=LENGTHS):
+    torch.manual_seed(2)
+    return model.encoder(hidden, model._layout(lengths))[0]
+
+
+def by_modules(model):
+    """The same layers, module by module."""
+    copy = deepcopy(model)
+    for layer in copy.encoder.layers:
+        layer._learns_here = lambda *_: False
+    return copy
+
+
+def results(model, hidden, autocast=False):
+    """States, and the gradients of the rows and of all weights, by name."""
+    model.zero_grad()
+    hidden = hidden.detach().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        states = run(model, hidden)
+    weight = torch.arange(states.numel()).view_as(states).sin().to(states.dtype)
+    states.backward(weight)
+    named = model.encoder.named_parameters()
+    return {"states": states, "rows": hidden.grad, **{n: w.grad for n, w in named}}
+
+
+def assert_alike(found, expected, tolerance):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if value is None:
+            assert found[name] is None, name
+        else:
+            assert found[name].dtype == value.dtype, name
+            scale = tolerance * (1 + value.abs().max().item())
+            torch.testing.assert_close(found[name], value, rtol=0, atol=scale, msg=name)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often a layer was run as one operation."""
+    from spacy_electra.models import encoder
+
+    counted, run_layer = [], encoder.run_layer
+    monkeypatch.setattr(
+        encoder, "run_layer", lambda *a: (counted.append(1), run_layer(*a))[1]
+    )
+    return counted
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_states_and_gradients_are_those_of_the_modules(calls, dropout, activation):
+    model = encoder(torch.float64, dropout, hidden_act=activation)
+    found = results(model, rows(torch.float64))
+    # Without dropout, torch's attention serves float64.
+    assert len(calls) == (2 if dropout else 0)
+    expected = results(by_modules(model), rows(torch.float64))
+    assert_alike(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_in_bf16_they_are_the_same_but_for_rounding(calls, dropout):
+    model = encoder(dropout=dropout)
+    found = results(model, rows(torch.bfloat16), autocast=True)
+    assert len(calls) == 2
+    expected = results(by_modules(model), rows(torch.bfloat16), autocast=True)
+    assert_alike(found, expected, 0.1)
+    # Neither is further from the exact gradients than the other.
+    exact = results(by_modules(model.double()), rows(torch.bfloat16).double())
+    errors = [
+        sum((some[n].double() - value).square().sum() for n, value in exact.items())
+        for some in (found, expected)
+    ]
+    assert errors[0] < 1.3 * errors[1]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradient_is_that_of_small_differences(calls, causal):
+    model = encoder(torch.float64, dropout=0.3, is_decoder=causal)
+    weights = list(model.encoder.layers[0].parameters())
+
+    def seeded(hidden, *_):
+        return run(model, hidden, lengths=(3, 2, 2))
+
+    torch.manual_seed(1)
+    hidden = torch.randn(7, WIDTH, dtype=torch.float64).requires_grad_()
+    assert gradcheck(seeded, (hidden, *weights), fast_mode=True)
+    assert calls
+
+
+def test_frozen_weights_get_no_gradient(calls):
+    model = encoder(dropout=0.3)
+    expected = results(model, rows())
+    for name, weight in model.encoder.named_parameters():
+        weight.requires_grad_("up" not in name and "norm.bias" not in name)
+    found = results(model, rows())
+    for name, value in found.items():
+        if "up" in name or "norm.bias" in name:
+            assert value is None
+        else:
+            torch.testing.assert_close(value, expected[name])
+    assert len(calls) == 4
+
+
+def test_rows_need_no_gradient(calls):
+    model = encoder(dropout=0.3)
+    states = run(model, rows().detach())
+    states.sum().backward()
+    assert all(w.grad is not None for w in model.encoder.parameters())
+    assert len(calls) == 2
+
+
+def test_checkpointing_draws_the_same_masks_again():
+    model = encoder(dropout=0.3)
+    expected = results(model, rows())
+    model.encoder.checkpointing = True
+    assert_alike(results(model, rows()), expected, 1e-6)
+
+
+def test_gradients_may_be_asked_for_twice():
+    model = encoder(dropout=0.3)
+    hidden = rows()
+    loss = run(model, hidden).square().sum()
+    once = torch.autograd.grad(loss, hidden, retain_graph=True)
+    assert torch.equal(*once, *torch.autograd.grad(loss, hidden))
+
+
+def test_two_graphs_at_once_do_not_disturb_each_other():
+    model, hidden = encoder(dropout=0.3), rows()
+    one = run(model, hidden).square().sum()
+    (alone,) = torch.autograd.grad(one, hidden, retain_graph=True)
+    other = run(model, hidden * 2).square().sum()
+    torch.autograd.grad(other, hidden, retain_graph=True)
+    assert torch.equal(*torch.autograd.grad(one, hidden), alone)
+
+
+def test_a_threads_number_changes_no_mask():
+    model = encoder(dropout=0.3)
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(results(model, rows()))
+    finally:
+        torch.set_num_threads(threads)
+    assert_alike(*found, 1e-6)
+
+
+class Doubling(nn.Module):
+    """What another library may put in place of a linear layer."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, values):
+        return 2 * self.linear(values)
+
+
+@pytest.mark.parametrize("part", ["attention.output", "feed_forward.up"])
+def test_a_part_that_was_replaced_or_watched_is_called(calls, part):
+    model = encoder(dropout=0.3)
+    layer: EncoderLayer = model.encoder.layers[1]
+    watched = []
+    layer.get_submodule(part).register_forward_hook(lambda *_: watched.append(1))
+    before = run(model, rows())
+    assert watched == [1]
+    assert len(calls) == 1
+    parent, name = part.split(".")
+    holder = layer.get_submodule(parent)
+    setattr(holder, name, Doubling(getattr(holder, name)))
+    assert not torch.equal(run(model, rows()), before)
+    assert watched == [1, 1]
+
+
+def test_other_activations_are_computed_by_the_modules(calls):
+    model = encoder(dropout=0.3, hidden_act="relu")
+    run(model, rows()).sum().backward()
+    assert not calls
+
+
+def test_memory_of_a_pass_does_not_grow_with_the_layers():
+    batch = PackedBatch.from_sequences([torch.randint(1, 99, (7,))] * 3)
+    sizes = []
+    for layers in (1, 4):
+        model = ElectraModel(replace(config(0.1), num_hidden_layers=layers)).train()
+        layout = model._layout(batch.lengths)
+        hidden = torch.randn(21, WIDTH).requires_grad_()
+        model.encoder(hidden, layout)[0].sum().backward()
+        sizes.append(sum(m.nbytes for m in layout.scratch._memory.values()))
+    assert sizes[0] == sizes[1] > 0
