@@ -410,6 +410,8 @@ def _as_batch(windows: Windows) -> PackedBatch:
 
 
 def _runs(whole: PackedBatch, max_tokens: int) -> list[PackedBatch]:
+    if 0 < len(whole.input_ids) <= max_tokens:
+        return [whole]
     # They are sorted already, so each group is a run of them.
     return _batches(whole, split_by_tokens(whole.lengths, max_tokens))
 

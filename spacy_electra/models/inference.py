@@ -51,9 +51,10 @@ class InferenceEncoder:
         self.config = network.config
         self.dtype = dtype
         tables = network.embeddings
-        self.words = tables.word_embeddings.weight
-        self.types = tables.token_type_embeddings.weight
-        self.positions = tables.position_embeddings.weight
+        # They share memory with the network's, and have no gradients.
+        self.words = tables.word_embeddings.weight.detach()
+        self.types = tables.token_type_embeddings.weight.detach()
+        self.positions = tables.position_embeddings.weight.detach()
         self.norm = Norm(tables.norm)
         project = network.embeddings_project
         self.project = (
@@ -75,9 +76,9 @@ class InferenceEncoder:
             check_length(longest, limit)
         segments = segments_of(batch.lengths, padded=True)
         with torch.autocast("cpu", enabled=False):
-            words = F.embedding(batch.input_ids, self.words)
-            embedded = words + F.embedding(batch.token_type_ids, self.types)
-            embedded = embedded + F.embedding(batch.position_ids, self.positions)
+            embedded = torch.embedding(self.words, batch.input_ids)
+            embedded += torch.embedding(self.types, batch.token_type_ids)
+            embedded += torch.embedding(self.positions, batch.position_ids)
             hidden = self.norm(embedded).to(self.dtype)
             if self.project is not None:
                 hidden = self.project(hidden)
@@ -109,16 +110,15 @@ class Norm:
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         self.shape, self.eps = norm.normalized_shape, norm.eps
-        # They share memory with the network's, and have no gradients.
         self.weight, self.bias = norm.weight.detach(), norm.bias.detach()
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Float [T, H] -> the same shape and dtype."""
-        return F.layer_norm(hidden, self.shape, self.weight, self.bias, self.eps)
+        return torch.layer_norm(hidden, self.shape, self.weight, self.bias, self.eps)
 
     def without_bias(self, hidden: Tensor) -> Tensor:
         """The same minus ``bias``."""
-        return F.layer_norm(hidden, self.shape, self.weight, None, self.eps)
+        return torch.layer_norm(hidden, self.shape, self.weight, None, self.eps)
 
 
 class _Layer:

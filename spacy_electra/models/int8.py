@@ -160,13 +160,16 @@ class Int8Linear:
         self.fused, self.variant = FUSED_ACTIVATIONS.get(activation, ("none", ""))
         is_fused = activation in FUSED_ACTIVATIONS or activation == "linear"
         self.activation = None if is_fused else ACTIVATIONS[activation]
+        # Found once: the names of operators, and which of two it is, take a while.
+        product = torch.ops.onednn.qlinear_pointwise
+        self._product, self._product_and_sum = product.default, product.binary
 
     def __call__(self, rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Uint8 [T, nI] -> [T, nO], of a dtype, or uint8 where ``outputs`` says so."""
         outputs, target = self.outputs, (1.0, 0, dtype)
         if outputs is not None and self.activation is None:
             target = (outputs.scale, outputs.zero, torch.uint8)
-        result: Tensor = torch.ops.onednn.qlinear_pointwise(
+        result: Tensor = self._product(
             *self._operands(rows),
             self.bias,
             *target,
@@ -181,7 +184,7 @@ class Int8Linear:
 
     def add_to(self, rows: Tensor, residual: Tensor) -> Tensor:
         """Add what comes of uint8 [T, nI] to float32 [T, nO], in place; returns it."""
-        summed: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
+        summed: Tensor = self._product_and_sum(
             *self._operands(rows),
             residual,
             self.bias,

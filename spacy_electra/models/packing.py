@@ -97,7 +97,9 @@ class PackedBatch:
         )
 
     def to(self, device: torch.device | str) -> PackedBatch:
-        """The same batch on another device."""
+        """The same batch on some device."""
+        if self.input_ids.device == torch.device(device):
+            return self
         return PackedBatch(
             self.input_ids.to(device, non_blocking=True),
             self.token_type_ids.to(device, non_blocking=True),
