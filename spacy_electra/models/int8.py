@@ -26,6 +26,12 @@ from .inference import (
     can_infer,
     scaled_queries,
 )
+from .int8_few_rows import (
+    FEWEST_ROWS,
+    FewRowsLayer,
+    FloatsLinear,
+    has_floats_linear,
+)
 from .packing import PackedBatch, Segment
 from .precision import has_fast_bf16
 
@@ -149,11 +155,10 @@ class Int8Linear:
         activation: str = "linear",
         outputs: Range | None = None,
     ) -> None:
-        rows = to_int8_rows({"weight": weight.detach().float() * inputs.widths})
+        integers, self.scales = _rounded(weight, inputs)
         self.weight = torch.ops.onednn.qlinear_prepack(
-            rows["weight"], [ROWS_PER_PASS, weight.shape[1]]
+            integers, [ROWS_PER_PASS, weight.shape[1]]
         )
-        self.scales = rows["weight" + SCALE]
         self.zeros = torch.zeros(len(weight), dtype=torch.int64)
         self.bias = bias.detach().float()
         self.inputs, self.outputs = inputs, outputs
@@ -197,6 +202,18 @@ class Int8Linear:
     def _operands(self, rows: Tensor) -> tuple[Any, ...]:
         scale, zero = self.inputs.range.scale, self.inputs.range.zero
         return rows, scale, zero, self.weight, self.scales, self.zeros
+
+
+def _rounded(weight: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """A weight for such inputs, int8 [nO, nI], and the scale of each row, [nO]."""
+    rows = to_int8_rows({"weight": weight.detach().float() * inputs.widths})
+    return rows["weight"], rows["weight" + SCALE]
+
+
+def _of_floats(weight: Tensor, bias: Tensor, inputs: Inputs) -> FloatsLinear:
+    """As ``Int8Linear``, for few rows."""
+    own = inputs.range
+    return FloatsLinear(*_rounded(weight, inputs), bias, own.scale, own.zero)
 
 
 class Int8Encoder(InferenceEncoder):
@@ -281,25 +298,45 @@ class _Int8Layer:
         values = slice(2 * width, None)
         qkv.weight[values] /= inputs["output"].widths[:, None]
         qkv.bias[values] /= inputs["output"].widths
-        bias = qkv.bias + qkv.weight @ offset
-        self.qkv = Int8Linear(qkv.weight, bias, inputs["qkv"])
-        self.output = Int8Linear(output.weight, output.bias + offset, inputs["output"])
+        qkv_bias = qkv.bias + qkv.weight @ offset
+        output_bias = output.bias + offset
+        self.qkv = Int8Linear(qkv.weight, qkv_bias, inputs["qkv"])
+        self.output = Int8Linear(output.weight, output_bias, inputs["output"])
         between = attention.norm.bias.detach()
         up_bias = up.bias + up.weight @ between
         added = down.bias + between
         self.feed_forward = []
+        downs = []
         for columns, own in inputs["down"]:
             weight, bias = up.weight[columns], up_bias[columns]
+            second = (down.weight[:, columns], added, own)
+            downs.append(second)
             self.feed_forward.append(
                 (
                     Int8Linear(weight, bias, inputs["up"], activation, own.range),
-                    Int8Linear(down.weight[:, columns], added, own),
+                    Int8Linear(*second),
                 )
             )
             added = torch.zeros_like(added)
+        self.few_rows: FewRowsLayer | None = None
+        if has_floats_linear():
+            order = torch.cat([columns for columns, _ in inputs["down"]])
+            first = (up.weight[order], up_bias[order], inputs["up"])
+            self.few_rows = FewRowsLayer(
+                qkv=_of_floats(qkv.weight, qkv_bias, inputs["qkv"]),
+                output=_of_floats(output.weight, output_bias, inputs["output"]),
+                up=_of_floats(*first),
+                down=[_of_floats(*second) for second in downs],
+                widths=(1 / inputs["qkv"].widths, 1 / inputs["up"].widths),
+                activation=ACTIVATIONS[activation],
+                norms=(self.attention_norm, self.norm),
+                heads=self.heads,
+            )
 
     def __call__(self, hidden: Tensor, segments: list[Segment]) -> Tensor:
         """Float32 [T, H] -> the same shape; it may write into what it is given."""
+        if self.few_rows is not None and len(hidden) < FEWEST_ROWS:
+            return self.few_rows(hidden, segments)
         projected = self.qkv(self.qkv.inputs.round(hidden), self.dtype)
         context = attend_segments(projected, segments, self.heads, torch.float32)
         hidden = self.output.add_to(self.output.inputs.range.round(context), hidden)

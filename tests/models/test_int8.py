@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spacy_electra.models import ElectraConfig, ElectraModel, PackedBatch
+from spacy_electra.models import ElectraConfig, ElectraModel, PackedBatch, int8
 from spacy_electra.models.inference import InferenceEncoder
 from spacy_electra.models.int8 import Int8Encoder, Range, can_quantize
+from spacy_electra.models.int8_few_rows import FEWEST_ROWS
 
 pytestmark = pytest.mark.skipif(
     not can_quantize(ElectraModel(ElectraConfig.preset("tiny"))),
@@ -75,6 +76,55 @@ def test_states_do_not_depend_on_the_batch_they_come_in(small_config):
             PackedBatch.from_sequences([packed.input_ids[14:]])
         ).last_hidden_state
     assert relative_error(together[14:], alone) < 0.02
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
+@pytest.mark.parametrize("lengths", [(1,), (30,), (9, 9), (3, 20, 7)])
+def test_few_rows_are_as_by_the_operators_of_many(small_config, activation, lengths):
+    config = replace(small_config, hidden_act=activation)
+    encoder = Int8Encoder(with_large_columns(config), batch(30, seed=1))
+    if encoder.layers[0].few_rows is None:
+        pytest.skip("this build of torch has no FBGEMM")
+    packed = batch(*lengths)
+    with torch.no_grad():
+        few = encoder.forward_packed(packed, True).hidden_states
+        for layer in encoder.layers:
+            # With attention in the same precision.
+            layer.few_rows, layer.dtype = None, torch.float32
+        many = encoder.forward_packed(packed, True).hidden_states
+    for a, b in zip(few, many, strict=True):
+        assert relative_error(a, b) < 0.01
+
+
+def test_many_rows_do_not_go_the_way_of_few(small_config, monkeypatch):
+    encoder = Int8Encoder(with_large_columns(small_config), batch(30, seed=1))
+    calls = []
+    for layer in encoder.layers:
+        layer.few_rows = lambda hidden, segments: calls.append(len(hidden)) or hidden
+    with torch.no_grad():
+        for lengths in ((FEWEST_ROWS - 20, 20), (FEWEST_ROWS - 20, 19)):
+            encoder.forward_packed(batch(*lengths))
+    assert calls == [FEWEST_ROWS - 1] * len(encoder.layers)
+
+
+def test_the_engine_of_the_user_stays(small_config):
+    usual = torch.backends.quantized.engine
+    Int8Encoder(ElectraModel(small_config).eval(), batch(30))
+    assert torch.backends.quantized.engine == usual
+
+
+def test_without_fbgemm_few_rows_are_as_many(small_config, monkeypatch):
+    network = with_large_columns(small_config)
+    usual = Int8Encoder(network, batch(30, seed=1))
+    monkeypatch.setattr(int8, "has_floats_linear", lambda: False)
+    without = Int8Encoder(network, batch(30, seed=1))
+    assert all(layer.few_rows is None for layer in without.layers)
+    with torch.no_grad():
+        found, expected = (
+            encoder.forward_packed(batch(8)).last_hidden_state
+            for encoder in (without, usual)
+        )
+    assert relative_error(found, expected) < 0.02
 
 
 def test_no_sequences(small_config):
