@@ -4,7 +4,8 @@ Before the network texts are cut into pieces, these are aligned with spaCy's tok
 cut into windows; after it something is set on the Docs. The unit is the time that the
 `tokenizers` library takes for the same texts in one call (`encode_batch`), with as many
 threads. Pieces of chunks between blanks are remembered, so each figure comes twice:
-with nothing remembered, and with all of it.
+with nothing remembered, and with all of it. On a larger corpus the former is its first
+pass: what comes early is known later.
 
     python benchmarks/from_text.py ../shared/data/ud_english_ewt/en_ewt-ud-dev.conllu
 """
@@ -168,6 +169,7 @@ def main(
     threads: int = typer.Option(1, help="Threads of the tokenizer and of torch"),
     clock: str = typer.Option("wall", help="wall, or cpu where there is other load"),
     short: int = typer.Option(100_000, help="Short Docs to set attributes of"),
+    out: str = typer.Option(None, help="Name of the file in results"),
 ) -> None:
     """Time each step in turn; print and write milliseconds and shares."""
     # The library reads them at its first call.
@@ -210,7 +212,7 @@ def main(
         ]
         header = ("", "ms", "ns a word", "times the tokenizer")
         msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
-    file = write_result(f"from_text_{threads}", report)
+    file = write_result(out or f"from_text_{threads}", report)
     msg.good(f"Wrote {file}")
 
 
