@@ -24,7 +24,8 @@ except ImportError:  # torch before 2.10
 # On a CPU, matrix products with an explicit softmax beat the fused kernel up to this
 # length, with and without gradients (benchmarks/attention.py).
 LONGEST_EXPLICIT = {torch.bfloat16: 384, torch.float32: 0}
-# With fewer rows, starting three operators takes longer than what they do.
+# With fewer rows, starting three operators takes longer than what they do
+# (benchmarks/attention.py --tokens 32 --threads 1).
 FEWEST_ROWS_EXPLICIT = 65
 # torch's softmax of bf16 takes up to five times as long for rows that are no multiple
 # of 32, so rows of that many go through fp32, in chunks that fit the cache

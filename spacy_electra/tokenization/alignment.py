@@ -189,7 +189,7 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
     begins = bounds.text_begins()
     is_last = bounds.blanks.copy()
     is_last[counts.cumsum()[counts > 0] - 1] = True
-    ends = np.flatnonzero(is_last) + 1
+    ends = is_last.nonzero()[0] + 1
     firsts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     hashes = bounds.orths.tobytes()
     stops = (ends * bounds.orths.itemsize).tolist()
@@ -208,7 +208,7 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
 
     rows, sizes = chunks.pieces_of(keys, texts_of)
     starts = (bounds.starts + spread(begins, counts))[firsts]
-    offsets = rows[:, 1:] + np.repeat(starts, sizes)[:, None]
+    offsets = rows[:, 1:] + starts.repeat(sizes)[:, None]
     ids = rows[:, 0].astype(np.int64)
     if len(counts) == 1:
         return _Row(ids, offsets, np.array([len(ids)]), begins)
@@ -222,15 +222,15 @@ def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
     ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
-    first = np.searchsorted(row.offsets[:, 1], starts, side="right")
-    after = np.searchsorted(row.offsets[:, 0], ends, side="left")
+    first = row.offsets[:, 1].searchsorted(starts, side="right")
+    after = row.offsets[:, 0].searchsorted(ends, side="left")
     lengths = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     lengths[bounds.is_space] = 0
     own_first = first - spread(heads(row.counts), bounds.counts)
     # Where among all indices of pieces those of a token begin, and the first of them.
     places = heads(lengths)
-    data = np.arange(lengths.sum()) + np.repeat(own_first - places, lengths)
+    data = np.arange(lengths.sum()) + (own_first - places).repeat(lengths)
     data = data.astype("i")
     offsets = row.offsets - spread(row.begins, row.counts)[:, None]
     if len(row.counts) == 1:
