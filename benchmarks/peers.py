@@ -20,7 +20,6 @@ Peers that are not installed are left out (`pip install spacy-electra[bench]` ha
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -315,7 +314,10 @@ def repeated(run: Callable[[], Any]) -> None:
 
 
 def latencies(
-    engines: dict[str, Engine], texts: Sequence[str], rounds: int = 3
+    engines: dict[str, Engine],
+    texts: Sequence[str],
+    clock: Callable[[], float],
+    rounds: int = 3,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of single texts, the middle one and that of the slowest 20th.
 
@@ -328,9 +330,9 @@ def latencies(
             for text in texts:
                 engine([text])
             for text in texts:
-                started = time.perf_counter()
+                started = clock()
                 engine([text])
-                taken[name].append(1000 * (time.perf_counter() - started))
+                taken[name].append(1000 * (clock() - started))
     return {
         name: {f"p{share}": float(np.percentile(own, share)) for share in (50, 95)}
         for name, own in taken.items()
@@ -375,7 +377,7 @@ def measure(
     limit_flops = LIMIT_CALLS * 2 * LIMIT_ROWS * width * 4 * width
     reference = engines[REFERENCE].states(single)
     rows: list[dict[str, Any]] = []
-    of_single = latencies(engines, single)
+    of_single = latencies(engines, single, clock)
     for name, engine in engines.items():
         states = engine.states(single)
         error = None
