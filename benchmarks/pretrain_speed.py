@@ -41,6 +41,8 @@ from spacy_electra.pretraining.samplers import GeneratorSampler
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SPECIAL = (0, 100, 101, 102, 103)
 CLS, SEP, MASK = 101, 102, 103
+# Ids from here on are no special ones, in a vocabulary of any size.
+FIRST_ORDINARY = 1000
 RATE, RTD_WEIGHT = 5e-4, 50.0
 # Rows of a profile.
 OPERATORS = 16
@@ -172,9 +174,10 @@ def _batches(arguments: argparse.Namespace) -> list[Tensor]:
     """Random pieces: nothing to learn, but the same work."""
     random = torch.Generator().manual_seed(0)
     shape = (arguments.batch_size, arguments.length)
+    vocab_size = _config(arguments).vocab_size
     batches = []
     for _ in range(arguments.warmup + arguments.steps):
-        ids = torch.randint(1000, 30522, shape, generator=random)
+        ids = torch.randint(FIRST_ORDINARY, vocab_size, shape, generator=random)
         ids[:, 0], ids[:, -1] = CLS, SEP
         batches.append(ids)
     return batches

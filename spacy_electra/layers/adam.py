@@ -115,5 +115,7 @@ def _moment(moments: Any, part: Part) -> Tensor:
     if found is None:
         found = np.zeros(part.values.numel(), dtype="float32")
     # Loaded from a file it may be read-only.
-    moments[part.key] = np.require(found, requirements="W")
-    return torch.from_numpy(moments[part.key]).view(part.values.shape)
+    if not found.flags.writeable:
+        found = found.copy()
+    moments[part.key] = found
+    return torch.from_numpy(found).view(part.values.shape)

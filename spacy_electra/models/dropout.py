@@ -118,15 +118,26 @@ def keep(values: Tensor, keeping: Tensor, into: Tensor | None = None) -> Tensor:
 
     Args:
         values: float [...].
-        keeping: What ``keeping_bits`` gave, [...].
+        keeping: What ``keeping_bits`` or ``widened`` gave, [...].
         into: Where the result goes, contiguous; may be ``values`` itself.
     """
     integers = values.contiguous().view(_INTEGERS[values.dtype])
-    if into is values:
-        integers &= keeping.to(integers.dtype)
-        return values
     if into is None:
         into = torch.empty(values.shape, dtype=values.dtype)
-    # Widened where the result will be, they take no memory of their own.
-    into.view(integers.dtype).copy_(keeping).bitwise_and_(integers)
+    found = into.view(integers.dtype)
+    if into is values or keeping.dtype == found.dtype:
+        torch.bitwise_and(integers, keeping.to(found.dtype), out=found)
+    else:
+        # Widened where the result will be, they take no memory of their own.
+        found.copy_(keeping).bitwise_and_(integers)
     return into
+
+
+def widened(keeping: Tensor, into: Tensor) -> Tensor:
+    """What ``keep`` takes in place of ``keeping``, for several calls.
+
+    Args:
+        keeping: What ``keeping_bits`` gave, [...].
+        into: Where it goes, of the shape, and of the dtype of the values.
+    """
+    return into.view(_INTEGERS[into.dtype]).copy_(keeping)

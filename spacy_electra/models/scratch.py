@@ -31,6 +31,6 @@ class Scratch:
         """
         size = math.prod(shape)
         found = self._memory.get((name, dtype))
-        if found is None or len(found) < size:
+        if found is None or found.numel() < size:
             found = self._memory[name, dtype] = torch.empty(size, dtype=dtype)
         return found[:size].view(shape)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dropout import keep, keeping_bits
+from .dropout import keep, keeping_bits, widened
 from .packing import Segment
 from .scratch import Scratch
 from .vocabulary import exact_dtype
@@ -132,6 +132,7 @@ class Attention(NamedTuple):
                 to_used = self._product("scores", came, value.transpose(1, 2), larger)
                 if kept is not None:
                     bits = kept[part].flatten(0, 1)
+                    bits = widened(bits, into=self._like("kept", seen))
                     used = keep(seen, bits, into=self._like("used", seen))
                     keep(to_used, bits, into=to_used)
                 to_scores = torch._softmax_backward_data(

@@ -18,7 +18,9 @@ def rows_of_a_part(logits: Tensor) -> int:
     """How many rows of scores [M, V] to compute with at a time, at least one."""
     if logits.device.type != "cpu":
         return max(1, len(logits))
-    return max(1, _VALUES_OF_A_PART // max(1, logits.shape[-1]))
+    # Each thread has its own cache.
+    values = _VALUES_OF_A_PART * torch.get_num_threads()
+    return max(1, values // max(1, logits.shape[-1]))
 
 
 def exact(values: Tensor) -> Tensor:

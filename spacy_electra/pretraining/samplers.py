@@ -70,7 +70,10 @@ class GeneratorSampler:
         size = rows_of_a_part(logits)
         drawn = []
         for part, numbers in zip(logits.split(size), uniform.split(size), strict=True):
-            weights = torch.softmax(part.float() / self.temperature, dim=-1)
+            scores = part.float()
+            if self.temperature != 1.0:
+                scores = scores / self.temperature
+            weights = torch.softmax(scores, dim=-1)
             drawn.append(_draw(weights, numbers))
         return torch.cat(drawn)
 
