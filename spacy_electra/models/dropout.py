@@ -61,7 +61,12 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
     return dropped
 
 
-def keeping_bits(values: Tensor, p: float) -> Tensor:
+def draw_seed() -> int:
+    """A seed for ``keeping_bits``, from torch's generator."""
+    return int(torch.randint(1 << 62, ()))
+
+
+def keeping_bits(values: Tensor, p: float, seed: int | None = None) -> Tensor:
     """All bits set where a value is kept, none where it is dropped: int8 [...].
 
     A byte is below a limit with a probability that is a multiple of 2^-8. So the limit
@@ -71,9 +76,10 @@ def keeping_bits(values: Tensor, p: float) -> Tensor:
     Args:
         values: On the CPU, of which only the shape counts.
         p: Probability that a value is dropped, below 1.
+        seed: Of the random numbers; torch's generator gives one where there is none.
     """
     number = values.numel()
-    random = np.random.SFC64(int(torch.randint(1 << 62, ())))
+    random = np.random.SFC64(draw_seed() if seed is None else seed)
     drawn = random.random_raw(1 - (-number // _PARTS))
     limit, rest = divmod((1 - p) * _VALUES, 1.0)
     higher = round(rest * number)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -16,7 +19,7 @@ from .embeddings import compute_dtype
 from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout
-from .training_layer import Layer, run_layer
+from .training_layer import Layer, run_layers
 
 _HOLDERS = (Linear, LayerNorm)
 # What a module has where something is to happen when it is called.
@@ -73,12 +76,12 @@ class EncoderLayer(nn.Module):
         self, hidden: Tensor, layout: AttentionLayout, layer: int
     ) -> tuple[Tensor, Tensor | None]:
         """Float [T, H] -> float [T, H] and the attention weights, if any."""
-        if self._learns_here(hidden, layout):
-            return run_layer(hidden, layout, self._shape(), self._weights()), None
+        if self.learns_here(hidden, layout):
+            return run_layers(hidden, layout, [self.shape], self.weights()), None
         hidden, weights = self.attention(hidden, layout, layer)
         return self.feed_forward(hidden), weights
 
-    def _learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
+    def learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
         """Whether ``training_layer.py`` serves this batch."""
         attention, feed_forward = self.attention, self.feed_forward
         return (
@@ -100,12 +103,14 @@ class EncoderLayer(nn.Module):
             *(feed_forward, feed_forward.up, feed_forward.down, feed_forward.norm),
         )
 
-    def _weights(self) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
         """Matrix or weight, and bias, of each part."""
         parts = (part for part in self._parts() if isinstance(part, _HOLDERS))
         return [weight for part in parts for weight in (part.weight, part.bias)]
 
-    def _shape(self) -> Layer:
+    @property
+    def shape(self) -> Layer:
+        """What it is beside its weights."""
         attention, feed_forward = self.attention, self.feed_forward
         assert feed_forward.gelu is not None
         return Layer(
@@ -145,6 +150,11 @@ class Encoder(nn.Module):
             before the first layer and after each; the attention weights of each
             layer, where the layout asks for them.
         """
+        if not (keep_all or self.checkpointing) and self._learns_here(hidden, layout):
+            layers = cast(Sequence[EncoderLayer], self.layers)
+            weights = [weight for layer in layers for weight in layer.weights()]
+            shapes = [layer.shape for layer in layers]
+            return run_layers(hidden, layout, shapes, weights), [], []
         states = [hidden] if keep_all else []
         attentions = []
         for number, layer in enumerate(self.layers):
@@ -159,3 +169,12 @@ class Encoder(nn.Module):
             if weights is not None and layout.eager:
                 attentions.append(weights)
         return hidden, states, attentions
+
+    def _learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
+        """Whether ``training_layer.py`` serves this batch in all layers."""
+        return all(
+            type(layer) is EncoderLayer
+            and not any(getattr(layer, name) for name in _HOOKS)
+            and layer.learns_here(hidden, layout)
+            for layer in self.layers
+        )

@@ -66,13 +66,24 @@ class _Attention(torch.autograd.Function):
 
 
 class Attention(NamedTuple):
-    """Both passes; arguments as in ``attend_and_learn``, and memory to work in."""
+    """Both passes.
+
+    Args:
+        segments: As in ``attend_and_learn``, like the next three.
+        heads: The same.
+        dropout: The same.
+        causal: The same.
+        scratch: Memory to work in.
+        seeds: Of the random numbers of each segment; torch's generator gives those
+            that are missing.
+    """
 
     segments: Sequence[Segment]
     heads: int
     dropout: float
     causal: bool
     scratch: Scratch
+    seeds: Sequence[int | None] = ()
 
     def forward(self, projected: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The states that attention finds, and what the backward pass needs.
@@ -85,10 +96,13 @@ class Attention(NamedTuple):
         scale = 1 / math.sqrt(width // heads)
         context = projected.new_empty(len(projected), width)
         saved = []
-        for segment in self.segments:
+        for number, segment in enumerate(self.segments):
+            seed = self.seeds[number] if self.seeds else None
             shape = (segment.count, heads, segment.length, segment.length)
             weights = projected.new_empty(shape)
-            kept = keeping_bits(weights, self.dropout) if self.dropout else None
+            kept = None
+            if self.dropout:
+                kept = keeping_bits(weights, self.dropout, seed)
             split = _split(_padded(projected, segment), heads, 3)
             found = _room(context, segment)
             for part in _parts(segment, heads):

@@ -1,15 +1,18 @@
-"""A layer for training on a CPU: both passes written out as one operation.
+"""Layers for training on a CPU: both passes of all of them as one operation.
 
-What it computes is what the modules of a layer compute one after the other. Between the
-products each pass goes over the rows as seldom as it can: what dropout leaves is scaled
-by the weights in front of it, residual sums and their gradients are added where the
-products are, and autograd keeps books once a layer. Gradients of gradients are not
+What they compute is what the modules of a layer compute one after the other. What
+dropout leaves is scaled by the weights in front of it, residual sums and their
+gradients are added where the products are, and autograd keeps books once. Where torch
+has several threads, each takes some of the sequences from the first layer to the last
+and back, so that none waits for others in between. Gradients of gradients are not
 available.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,11 +20,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dropout import keep, keeping_bits
+from .dropout import draw_seed, keep, keeping_bits
 from .linear import product
-from .packing import AttentionLayout
+from .packing import AttentionLayout, Block, Segment
 from .scratch import Scratch
 from .training_attention import Attention
+from .workers import run_in_streams
+
+# Matrix and bias of queries, keys and values, of what attention gives, of its norm, of
+# the way up, of the way down, and of the last norm.
+WEIGHTS = 12
+# Rows of the largest share over those of a mean one: others wait for it.
+_MOST_OF_A_SHARE = 1.2
+# Matrices and biases as the products take them, and the norms.
+_Weights = tuple[list[tuple[Tensor, Tensor]], Sequence[Tensor]]
 
 
 class Layer(NamedTuple):
@@ -43,143 +55,293 @@ class Layer(NamedTuple):
     gelu: str
 
 
-def run_layer(
-    hidden: Tensor, layout: AttentionLayout, layer: Layer, weights: Sequence[Tensor]
+class _Seeds(NamedTuple):
+    """Seeds of a block in a layer: of each segment, and after both parts."""
+
+    attention: list[int]
+    dropouts: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one thread does: some blocks, one after the other in all operations.
+
+    Args:
+        blocks: They follow each other.
+        seeds: By layer and block.
+        causal: Whether a piece sees only those before it.
+        scratch: Memory to work in.
+    """
+
+    blocks: Sequence[Block]
+    seeds: Sequence[Sequence[_Seeds]]
+    causal: bool
+    scratch: Scratch
+
+    @property
+    def rows(self) -> slice:
+        """Of all rows."""
+        return slice(self.blocks[0].start, self.blocks[-1].stop)
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """Where the sequences are among those rows."""
+        first = self.blocks[0].start
+        return [s for block in self.blocks for s in block.segments_from(first)]
+
+    def attention(self, number: int, layer: Layer) -> Attention:
+        """Of a layer."""
+        return Attention(
+            self.segments,
+            layer.heads,
+            layer.attention_dropout,
+            self.causal,
+            self.scratch,
+            [seed for seeds in self.seeds[number] for seed in seeds.attention],
+        )
+
+    def kept(self, values: Tensor, p: float, number: int, place: int) -> Tensor:
+        """What dropout keeps in a layer, int8; of no rows where it keeps all."""
+        if not p:
+            return values.new_empty(0, dtype=torch.int8)
+        rows = values.split([block.stop - block.start for block in self.blocks])
+        bits = [
+            keeping_bits(part, p, seeds.dropouts[place])
+            for part, seeds in zip(rows, self.seeds[number], strict=True)
+        ]
+        return bits[0] if len(bits) == 1 else torch.cat(bits)
+
+
+def run_layers(
+    hidden: Tensor,
+    layout: AttentionLayout,
+    layers: Sequence[Layer],
+    weights: Sequence[Tensor],
 ) -> Tensor:
-    """Attention and feed-forward part, with their residual sums and norms.
+    """Attention and feed-forward part of layers, with their residual sums and norms.
 
     Args:
         hidden: float [T, H], on the CPU.
         layout: Where the sequences are.
-        layer: The layer.
-        weights: Matrix and bias of queries, keys and values, of what attention gives,
-            of its norm, of the way up, of the way down, and of the last norm.
+        layers: The layers, from the lowest.
+        weights: ``WEIGHTS`` of each.
 
     Returns:
         float [T, H].
     """
-    attention = Attention(
-        layout.segments,
-        layer.heads,
-        layer.attention_dropout,
-        layout.causal,
-        layout.scratch,
-    )
-    result: Tensor = _Layer.apply(hidden, attention, layer, *weights)
+    result: Tensor = _Layers.apply(hidden, _shares(layout, layers), layers, *weights)
     return result
 
 
-class _Layer(torch.autograd.Function):
+def _shares(layout: AttentionLayout, layers: Sequence[Layer]) -> list[_Share]:
+    """One a thread, where the blocks can be divided so; else one.
+
+    The random numbers are those of the blocks, however many threads there are.
+    """
+    blocks, threads = layout.blocks, torch.get_num_threads()
+    if not blocks:
+        return []
+    seeds = [[_seeds(block, layer) for block in blocks] for layer in layers]
+    size = max(1, len(blocks) // threads)
+    parts = [slice(first, first + size) for first in range(0, len(blocks), size)]
+    rows = [blocks[part][-1].stop - blocks[part][0].start for part in parts]
+    if len(parts) != threads or max(rows) * threads > _MOST_OF_A_SHARE * sum(rows):
+        parts = [slice(0, len(blocks))]
+    return [
+        _Share(
+            blocks[part],
+            [of_layer[part] for of_layer in seeds],
+            layout.causal,
+            layout.scratch if len(parts) == 1 else Scratch(),
+        )
+        for part in parts
+    ]
+
+
+def _seeds(block: Block, layer: Layer) -> _Seeds:
+    attention = [draw_seed() for _ in block.segments if layer.attention_dropout]
+    first, second = (draw_seed() if p else 0 for p in layer.dropouts)
+    return _Seeds(attention, (first, second))
+
+
+class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, attention: Attention, layer: Layer, *weights: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        shares: Sequence[_Share],
+        layers: Sequence[Layer],
+        *weights: Tensor,
     ) -> Tensor:
         with torch.autocast("cpu", enabled=False):
-            (qkv, out, up, down), norms = _in_dtype(weights, layer, hidden.dtype)
-            context, attended = attention.forward(product(hidden, *qkv))
-            first = _residual(product(context, *out), hidden, layer.dropouts[0])
-            middle, *statistics = _norm(first.sum, norms[:2], layer.eps)
-            expanded = product(middle, *up)
-            activated = F.gelu(expanded, approximate=layer.gelu)
-            second = _residual(product(activated, *down), middle, layer.dropouts[1])
-            result, *others = _norm(second.sum, norms[2:], layer.eps)
-        ctx.attention, ctx.layer = attention, layer
+            ready = [
+                _in_dtype(weights[WEIGHTS * n : WEIGHTS * (n + 1)], layer, hidden.dtype)
+                for n, layer in enumerate(layers)
+            ]
+            result = torch.empty_like(hidden)
+
+            @torch.no_grad()
+            def compute(share: _Share) -> list[list[Tensor]]:
+                rows, saved = hidden[share.rows], []
+                for number, layer in enumerate(layers):
+                    rows, own = _forward(rows, share, number, layer, ready[number])
+                    saved.append(own)
+                result[share.rows] = rows
+                return saved
+
+            saved = _run(compute, shares)
+        ctx.shares, ctx.layers = shares, layers
         ctx.dtypes = [weight.dtype for weight in weights]
-        rows = (hidden, context, first.sum, middle, expanded, activated, second.sum)
-        matrices = (qkv[0], out[0], up[0], down[0])
-        kept = (first.kept, second.kept)
-        ctx.save_for_backward(
-            *rows, *matrices, *norms, *statistics, *others, *kept, *attended
-        )
+        ctx.counts = [[len(own) for own in of_share] for of_share in saved]
+        kept = [tensor for of_share in saved for own in of_share for tensor in own]
+        used = [t for pairs, norms in ready for t in (*(p[0] for p in pairs), *norms)]
+        ctx.save_for_backward(*used, *kept)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors
-        hidden, context, first, middle, expanded, activated, second = saved[:7]
-        qkv, out, up, down = saved[7:11]
-        norms, statistics, kept = saved[11:15], saved[15:19], saved[19:21]
-        layer: Layer = ctx.layer
-        scratch = ctx.attention.scratch
-        found: list[Tensor | None] = [None] * 12
+        left = iter(ctx.saved_tensors)
+        layers: Sequence[Layer] = ctx.layers
+        used = [[next(left) for _ in range(8)] for _ in layers]
+        saved = [
+            [[next(left) for _ in range(count)] for count in counts]
+            for counts in ctx.counts
+        ]
         wanted = ctx.needs_input_grad[3:]
-        larger = [1 / (1 - p) for p in layer.dropouts]
+        below = torch.empty_like(upstream)
 
-        def note(number: int, gradient: Tensor, rows: Tensor, scale: float) -> None:
-            """Gradients of a matrix and its bias."""
-            if wanted[number]:
-                shape = (gradient.shape[1], rows.shape[1])
-                into = scratch.take("matrix", shape, rows.dtype)
-                made = torch.mm(gradient.t(), rows, out=into)
-                found[number] = made = made.to(ctx.dtypes[number], copy=True)
-                if scale != 1.0:
-                    made.mul_(scale)
-            if wanted[number + 1]:
-                made = gradient.sum(0).to(ctx.dtypes[number + 1])
-                found[number + 1] = made if scale == 1.0 else made.mul_(scale)
+        @torch.no_grad()
+        def compute(item: tuple[_Share, list[list[Tensor]]]) -> list[Tensor | None]:
+            share, own = item
+            rows = upstream[share.rows]
+            found: list[Tensor | None] = []
+            for number in reversed(range(len(layers))):
+                places = slice(WEIGHTS * number, WEIGHTS * (number + 1))
+                rows, gradients = _backward(
+                    rows,
+                    own.pop(),
+                    used[number],
+                    share.attention(number, layers[number]),
+                    layers[number],
+                    wanted[places],
+                    ctx.dtypes[places],
+                )
+                found = gradients + found
+            below[share.rows] = rows
+            return found
 
-        summed, *found[10:] = _norm_gradient(
-            upstream, second, norms[2:], statistics[2:], wanted[10:]
-        )
-        came = _kept(summed, kept[1], scratch)
-        note(8, came, activated, larger[1])
-        wide = scratch.take("wide", expanded.shape, expanded.dtype)
-        torch.mm(came, down, out=wide)
-        torch.ops.aten.gelu_backward.grad_input(
-            wide, expanded, approximate=layer.gelu, grad_input=wide
-        )
-        note(6, wide, middle, 1.0)
-        summed, *found[4:6] = _norm_gradient(
-            summed.addmm_(wide, up),
-            first,
-            norms[:2],
-            statistics[:2],
-            wanted[4:6],
-        )
-        came = _kept(summed, kept[0], scratch)
-        note(2, came, context, larger[0])
-        gradient = scratch.take("projected", (len(hidden), len(qkv)), hidden.dtype)
-        came = torch.mm(
-            came, out, out=scratch.take("context", context.shape, context.dtype)
-        )
-        ctx.attention.backward(came, saved[21:], gradient)
-        note(0, gradient, hidden, 1.0)
-        below = summed.addmm_(gradient, qkv) if ctx.needs_input_grad[0] else None
-        return below, None, None, *found
+        found = _run(compute, list(zip(ctx.shares, saved, strict=True)))
+        total = [None] * len(wanted) if not found else found[0]
+        for other in found[1:]:
+            for one, more in zip(total, other, strict=True):
+                if one is not None:
+                    one += more
+        return below, None, None, *total
 
 
-Pair = tuple[Tensor, Tensor]
+def _run(compute: Any, items: Sequence[Any]) -> list[Any]:
+    """Compute something for each item, side by side where there are several."""
+    if len(items) > 1:
+        return run_in_streams(compute, items)
+    return [compute(item) for item in items]
 
 
-def _in_dtype(
-    weights: Sequence[Tensor], layer: Layer, dtype: torch.dtype
-) -> tuple[list[Pair], Sequence[Tensor]]:
-    """Matrices and biases as the products take them, and the norms as they are.
-
-    Those in front of dropout are larger by what it divides by.
-    """
+def _in_dtype(weights: Sequence[Tensor], layer: Layer, dtype: torch.dtype) -> _Weights:
+    """Those in front of dropout are larger by what it divides by."""
     qkv, out, norm, up, down, last = (weights[i : i + 2] for i in range(0, 12, 2))
     scales = (1.0, 1 / (1 - layer.dropouts[0]), 1.0, 1 / (1 - layer.dropouts[1]))
     pairs = [
-        cast(Pair, tuple((w if s == 1.0 else w * s).to(dtype) for w in pair))
+        cast(
+            tuple[Tensor, Tensor],
+            tuple((w if s == 1.0 else w * s).to(dtype) for w in pair),
+        )
         for pair, s in zip((qkv, out, up, down), scales, strict=True)
     ]
     return pairs, (*norm, *last)
 
 
-class _Sum(NamedTuple):
-    sum: Tensor
-    kept: Tensor
+def _forward(
+    hidden: Tensor, share: _Share, number: int, layer: Layer, weights: _Weights
+) -> tuple[Tensor, list[Tensor]]:
+    """The rows after a layer, and what the way back needs."""
+    (qkv, out, up, down), norms = weights
+    attention = share.attention(number, layer)
+    context, attended = attention.forward(product(hidden, *qkv))
+    first = product(context, *out)
+    kept = [share.kept(first, layer.dropouts[0], number, 0)]
+    _add(first, hidden, kept[0])
+    middle, *statistics = _norm(first, norms[:2], layer.eps)
+    expanded = product(middle, *up)
+    activated = F.gelu(expanded, approximate=layer.gelu)
+    second = product(activated, *down)
+    kept.append(share.kept(second, layer.dropouts[1], number, 1))
+    _add(second, middle, kept[1])
+    result, *others = _norm(second, norms[2:], layer.eps)
+    rows = [hidden, context, first, middle, expanded, activated, second]
+    return result, [*rows, *statistics, *others, *kept, *attended]
 
 
-def _residual(values: Tensor, hidden: Tensor, dropout: float) -> _Sum:
-    """Drop some of the values, in their place, and add the states before them."""
-    kept = values.new_empty(0, dtype=torch.int8)
-    if dropout:
-        kept = keeping_bits(values, dropout)
+def _backward(
+    upstream: Tensor,
+    saved: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    attention: Attention,
+    layer: Layer,
+    wanted: Sequence[bool],
+    dtypes: Sequence[torch.dtype],
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The gradient of the rows before a layer, and those of its weights."""
+    hidden, context, first, middle, expanded, activated, second = saved[:7]
+    statistics, kept = saved[7:11], saved[11:13]
+    qkv, out, up, down, *norms = weights
+    scratch = attention.scratch
+    found: list[Tensor | None] = [None] * WEIGHTS
+    larger = [1 / (1 - p) for p in layer.dropouts]
+
+    def note(number: int, gradient: Tensor, rows: Tensor, scale: float) -> None:
+        """Gradients of a matrix and its bias."""
+        if wanted[number]:
+            shape = (gradient.shape[1], rows.shape[1])
+            into = scratch.take("matrix", shape, rows.dtype)
+            made = torch.mm(gradient.t(), rows, out=into)
+            found[number] = made = made.to(dtypes[number], copy=True)
+            if scale != 1.0:
+                made.mul_(scale)
+        if wanted[number + 1]:
+            made = gradient.sum(0).to(dtypes[number + 1])
+            found[number + 1] = made if scale == 1.0 else made.mul_(scale)
+
+    summed, *found[10:] = _norm_gradient(
+        upstream, second, norms[2:], statistics[2:], wanted[10:]
+    )
+    came = _kept(summed, kept[1], scratch)
+    note(8, came, activated, larger[1])
+    wide = scratch.take("wide", expanded.shape, expanded.dtype)
+    torch.mm(came, down, out=wide)
+    torch.ops.aten.gelu_backward.grad_input(
+        wide, expanded, approximate=layer.gelu, grad_input=wide
+    )
+    note(6, wide, middle, 1.0)
+    summed, *found[4:6] = _norm_gradient(
+        summed.addmm_(wide, up), first, norms[:2], statistics[:2], wanted[4:6]
+    )
+    came = _kept(summed, kept[0], scratch)
+    note(2, came, context, larger[0])
+    came = torch.mm(
+        came, out, out=scratch.take("context", context.shape, context.dtype)
+    )
+    gradient = scratch.take("projected", (len(hidden), len(qkv)), hidden.dtype)
+    attention.backward(came, saved[13:], gradient)
+    note(0, gradient, hidden, 1.0)
+    return summed.addmm_(gradient, qkv), found
+
+
+def _add(values: Tensor, rows: Tensor, kept: Tensor) -> None:
+    """Drop some of the values, in their place, and add the rows."""
+    if len(kept):
         keep(values, kept, into=values)
-    return _Sum(values.add_(hidden), kept)
+    values += rows
 
 
 def _kept(gradient: Tensor, kept: Tensor, scratch: Scratch) -> Tensor:

@@ -8,7 +8,12 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from spacy_electra.models import ElectraConfig, ElectraModel, PackedBatch
+from spacy_electra.models import (
+    ElectraConfig,
+    ElectraModel,
+    PackedBatch,
+    training_layer,
+)
 from spacy_electra.models.encoder import EncoderLayer
 
 # Two segments, of which the first has padding.
@@ -55,16 +60,16 @@ def by_modules(model):
     """The same layers, module by module."""
     copy = deepcopy(model)
     for layer in copy.encoder.layers:
-        layer._learns_here = lambda *_: False
+        layer.learns_here = lambda *_: False
     return copy
 
 
-def results(model, hidden, autocast=False):
+def results(model, hidden, autocast=False, lengths=LENGTHS):
     """States, and the gradients of the rows and of all weights, by name."""
     model.zero_grad()
     hidden = hidden.detach().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        states = run(model, hidden)
+        states = run(model, hidden, lengths)
     weight = torch.arange(states.numel()).view_as(states).sin().to(states.dtype)
     states.backward(weight)
     named = model.encoder.named_parameters()
@@ -87,9 +92,11 @@ def calls(monkeypatch):
     """How often a layer was run as one operation."""
     from spacy_electra.models import encoder
 
-    counted, run_layer = [], encoder.run_layer
+    counted, run_layers = [], encoder.run_layers
     monkeypatch.setattr(
-        encoder, "run_layer", lambda *a: (counted.append(1), run_layer(*a))[1]
+        encoder,
+        "run_layers",
+        lambda *a: (counted.append(len(a[2])), run_layers(*a))[1],
     )
     return counted
 
@@ -100,7 +107,7 @@ def test_states_and_gradients_are_those_of_the_modules(calls, dropout, activatio
     model = encoder(torch.float64, dropout, hidden_act=activation)
     found = results(model, rows(torch.float64))
     # Without dropout, torch's attention serves float64.
-    assert len(calls) == (2 if dropout else 0)
+    assert sum(calls) == (2 if dropout else 0)
     expected = results(by_modules(model), rows(torch.float64))
     assert_alike(found, expected, 1e-12)
 
@@ -109,7 +116,7 @@ def test_states_and_gradients_are_those_of_the_modules(calls, dropout, activatio
 def test_in_bf16_they_are_the_same_but_for_rounding(calls, dropout):
     model = encoder(dropout=dropout)
     found = results(model, rows(torch.bfloat16), autocast=True)
-    assert len(calls) == 2
+    assert sum(calls) == 2
     expected = results(by_modules(model), rows(torch.bfloat16), autocast=True)
     assert_alike(found, expected, 0.1)
     # Neither is further from the exact gradients than the other.
@@ -146,7 +153,7 @@ def test_frozen_weights_get_no_gradient(calls):
             assert value is None
         else:
             torch.testing.assert_close(value, expected[name])
-    assert len(calls) == 4
+    assert sum(calls) == 4
 
 
 def test_rows_need_no_gradient(calls):
@@ -154,7 +161,7 @@ def test_rows_need_no_gradient(calls):
     states = run(model, rows().detach())
     states.sum().backward()
     assert all(w.grad is not None for w in model.encoder.parameters())
-    assert len(calls) == 2
+    assert sum(calls) == 2
 
 
 def test_checkpointing_draws_the_same_masks_again():
@@ -181,17 +188,63 @@ def test_two_graphs_at_once_do_not_disturb_each_other():
     assert torch.equal(*torch.autograd.grad(one, hidden), alone)
 
 
-def test_a_threads_number_changes_no_mask():
+LONG = (300, 290, 290, 300, 410, 400)
+
+
+@pytest.fixture
+def threads():
+    """Sets how many threads torch has."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
+    """Masks too are the same."""
     model = encoder(dropout=0.3)
-    threads = torch.get_num_threads()
+    torch.manual_seed(1)
+    hidden = torch.randn(sum(LONG), WIDTH).to(dtype)
+    taken = []
+    share_out = training_layer._shares
+
+    def shares(*arguments):
+        found = share_out(*arguments)
+        taken.append([share.rows for share in found])
+        return found
+
+    monkeypatch.setattr(training_layer, "_shares", shares)
     found = []
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            found.append(results(model, rows()))
-    finally:
-        torch.set_num_threads(threads)
-    assert_alike(*found, 1e-6)
+    for count in (1, 2):
+        threads(count)
+        autocast = dtype == torch.bfloat16
+        found.append(results(model, hidden, autocast=autocast, lengths=LONG))
+    assert taken == [[slice(0, 1990)], [slice(0, 880), slice(880, 1990)]]
+    assert torch.equal(found[0]["states"], found[1]["states"])
+    # Gradients of weights are sums in another order.
+    assert_alike(*found, 1e-5 if dtype == torch.float32 else 0.05)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count"),
+    [
+        ((), 0),
+        ((5,), 1),
+        ((700,), 1),
+        ((400, 200), 2),
+        ((1, 900, 1, 900), 2),
+        (LONG, 2),
+        ((128,) * 32, 4),
+    ],
+)
+def test_blocks_cover_all_sequences_in_order(small_config, lengths, count):
+    blocks = ElectraModel(small_config)._layout(lengths).blocks
+    assert len(blocks) == count
+    ends = [0, *(block.stop for block in blocks)]
+    assert [block.start for block in blocks] == ends[:-1]
+    assert ends[-1] == sum(lengths)
+    inside = [n for b in blocks for s in b.segments for n in s.lengths]
+    assert inside == list(lengths)
 
 
 class Doubling(nn.Module):
@@ -213,7 +266,7 @@ def test_a_part_that_was_replaced_or_watched_is_called(calls, part):
     layer.get_submodule(part).register_forward_hook(lambda *_: watched.append(1))
     before = run(model, rows())
     assert watched == [1]
-    assert len(calls) == 1
+    assert sum(calls) == 1
     parent, name = part.split(".")
     holder = layer.get_submodule(parent)
     setattr(holder, name, Doubling(getattr(holder, name)))
