@@ -25,11 +25,13 @@ from .linear import product
 from .packing import AttentionLayout, Block, Segment
 from .scratch import Scratch
 from .training_attention import Attention
+from .vocabulary import exact_dtype
 from .workers import run_in_streams
 
 # Matrix and bias of queries, keys and values, of what attention gives, of its norm, of
 # the way up, of the way down, and of the last norm.
 WEIGHTS = 12
+_OF_NORM = ("upstream", "rows", "weight", "bias")
 # Rows of the largest share over those of a mean one: others wait for it.
 _MOST_OF_A_SHARE = 1.2
 # Matrices and biases as the products take them, and the norms.
@@ -313,7 +315,7 @@ def _backward(
             found[number + 1] = made if scale == 1.0 else made.mul_(scale)
 
     summed, *found[10:] = _norm_gradient(
-        upstream, second, norms[2:], statistics[2:], wanted[10:]
+        upstream, second, norms[2:], statistics[2:], wanted[10:], scratch
     )
     came = _kept(summed, kept[1], scratch)
     note(8, came, activated, larger[1])
@@ -324,7 +326,12 @@ def _backward(
     )
     note(6, wide, middle, 1.0)
     summed, *found[4:6] = _norm_gradient(
-        summed.addmm_(wide, up), first, norms[:2], statistics[:2], wanted[4:6]
+        summed.addmm_(wide, up),
+        first,
+        norms[:2],
+        statistics[:2],
+        wanted[4:6],
+        scratch,
     )
     came = _kept(summed, kept[0], scratch)
     note(2, came, context, larger[0])
@@ -365,11 +372,24 @@ def _norm_gradient(
     norm: Sequence[Tensor],
     statistics: Sequence[Tensor],
     wanted: Sequence[bool],
+    scratch: Scratch,
 ) -> Sequence[Tensor]:
     """Gradients of rows, weight and bias."""
     weight, bias = norm
-    mean, deviation = statistics
-    found: Sequence[Tensor] = torch.ops.aten.native_layer_norm_backward(
-        upstream, rows, weight.shape, mean, deviation, weight, bias, [True, *wanted]
+    # Of rows in bf16 torch adds up the gradients of the weights in bf16 too, which over
+    # some thousand rows makes them wrong by some percent.
+    exact = exact_dtype(rows.dtype)
+    mean, deviation = (values.to(exact) for values in statistics)
+    upstream, given, weight, bias = (
+        scratch.take(name, values.shape, exact).copy_(values)
+        for name, values in zip(_OF_NORM, (upstream, rows, weight, bias), strict=True)
     )
-    return found
+    found = torch.ops.aten.native_layer_norm_backward(
+        upstream, given, weight.shape, mean, deviation, weight, bias, [True, *wanted]
+    )
+    below, *of_weights = found
+    dtype = norm[0].dtype
+    return [
+        below.to(rows.dtype),
+        *(None if value is None else value.to(dtype) for value in of_weights),
+    ]
