@@ -133,12 +133,11 @@ def test_in_bf16_they_are_the_same_but_for_rounding(calls, dropout):
 
 
 def test_weights_may_be_in_bf16_themselves(calls):
-    model = encoder(dropout=0.3).bfloat16()
+    model = encoder().bfloat16()
     found = results(model, rows(torch.bfloat16))
     assert sum(calls) == 2
-    expected = results(by_modules(model), rows(torch.bfloat16))
     assert found["layers.0.feed_forward.up.weight"].dtype == torch.bfloat16
-    assert_as_exact(model, found, expected)
+    assert_alike(found, results(by_modules(model), rows(torch.bfloat16)), 0.05)
 
 
 @pytest.mark.parametrize("causal", [False, True])
