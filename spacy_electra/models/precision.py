@@ -16,6 +16,11 @@ PRECISIONS = ("auto", "fp32", "bf16")
 INT8 = "int8"
 
 
+def exact_dtype(dtype: torch.dtype) -> torch.dtype:
+    """In which sums are formed of values of a dtype: float32, or float64."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 @cache
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The dtype that a precision means on a device.

@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from .dropout import keep, keeping_bits, widened
 from .packing import Segment
+from .precision import exact_dtype
 from .scratch import Scratch
-from .vocabulary import exact_dtype
 
 # Scores to work on at a time: what comes from them stays in the cache.
 _SCORES_OF_A_PART = 1 << 19

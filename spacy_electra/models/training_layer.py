@@ -23,9 +23,9 @@ from torch.autograd.function import once_differentiable
 from .dropout import draw_seed, keep, keeping_bits
 from .linear import product
 from .packing import AttentionLayout, Block, Segment
+from .precision import exact_dtype
 from .scratch import Scratch
 from .training_attention import Attention
-from .vocabulary import exact_dtype
 from .workers import run_in_streams
 
 # Matrix and bias of queries, keys and values, of what attention gives, of its norm, of

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import exact_dtype
+
 # Float32 values of a part: 1 MiB, what the second-level cache of a core holds. A part
 # that has to be fetched from memory again takes three times as long.
 _VALUES_OF_A_PART = 1 << 18
@@ -26,11 +28,6 @@ def rows_of_a_part(logits: Tensor) -> int:
 def exact(values: Tensor) -> Tensor:
     """Values as float32, in which softmax is computed, or float64 as they are."""
     return values.to(exact_dtype(values.dtype))
-
-
-def exact_dtype(dtype: torch.dtype) -> torch.dtype:
-    """In which softmax is computed of values of a dtype: float32, or float64."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
