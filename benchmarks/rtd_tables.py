@@ -1,7 +1,7 @@
 """The tables of README and of a card that say how well a checkpoint marks words.
 
-From ``results/rtd_detection.json`` and ``results/rtd_suggestions.json``, which
-rtd_detection.py writes; tests compare the pages with them.
+From what rtd_detection.py writes: ``results/rtd_detection.json``,
+``rtd_suggestions.json`` and ``rtd_misspellings.json``; tests compare the pages.
 
     python benchmarks/rtd_tables.py
 """
@@ -18,6 +18,7 @@ from machine import RESULTS
 from sections import CARDS, table, write_section
 
 README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "rtd.md"
 CARD = CARDS / "en_small.md"
 Figures = dict[str, Any]
 # Measures of each model, by what the pages call them.
@@ -58,8 +59,10 @@ def main() -> None:
 
 def sections() -> Iterator[tuple[Path, str, str]]:
     """File, name and text of each."""
-    models = srsly.read_json(RESULTS / "rtd_detection.json")["models"]
-    suggested = srsly.read_json(RESULTS / "rtd_suggestions.json")["models"]
+    models, suggested, misspelled = (
+        srsly.read_json(RESULTS / f"rtd_{name}.json")["models"]
+        for name in ("detection", "suggestions", "misspellings")
+    )
     small = models["en_small"]
     yield README, "marks", in_readme(models)
     yield CARD, "auc", by_model(models, MODELS, areas())
@@ -67,6 +70,8 @@ def sections() -> Iterator[tuple[Path, str, str]]:
     yield CARD, "thresholds", thresholds(small)
     yield CARD, "pieces", pieces(small)
     yield CARD, "pairs", minimal_pairs(models)
+    yield CARD, "misspellings", by_model(misspelled, misspelled, of_misspellings())
+    yield PAGE, "suggestions", beside_the_generator(suggested)
     for name in ("en_small", "en_tiny"):
         suggestions = suggested[name]["suggestions"]
         yield CARDS / f"{name}.md", "suggestions", of_suggestions(suggestions)
@@ -120,6 +125,17 @@ def false_marks(domains: Sequence[str]) -> Rows:
             f"{of['false marks'][domain]['per 1,000']:.1f}"
         )
         for domain in domains
+    }
+
+
+def of_misspellings() -> Rows:
+    """Of misspellings that people make."""
+    return {
+        title: lambda of, name=name: f"{of['errors']['misspelling'][name]:.3f}"
+        for title, name in (
+            ("AUC", "auc"),
+            *((name, name) for name in ("precision", "recall")),
+        )
     }
 
 
@@ -187,16 +203,30 @@ def of_suggestions(figures: Figures) -> str:
         [
             name,
             str(figures[kind]["words"]),
-            *(
-                " / ".join(
-                    f"{100 * figures[kind][way][n]:.0f}" for n in ("1", "3", "10")
-                )
-                for way in ways
-            ),
+            *(_ranks(figures[kind][way]) for way in ways),
         ]
         for kind, name in SUGGESTED.items()
     ]
     return table(["", "words", *ways.values()], rows)
+
+
+def beside_the_generator(models: Figures) -> str:
+    """The same for both checkpoints, all words, beside their generators."""
+    header = [""]
+    columns = []
+    for model in ("en_small", "en_tiny"):
+        header += [MODELS[model], "generator alone"]
+        own = models[model]["suggestions"]
+        columns += [(own, "all"), (own, "context alone")]
+    rows = [
+        [name, *(_ranks(figures[kind][way]) for figures, way in columns)]
+        for kind, name in SUGGESTED.items()
+    ]
+    return table(header, rows)
+
+
+def _ranks(shares: Figures) -> str:
+    return " / ".join(f"{100 * shares[number]:.0f}" for number in ("1", "3", "10"))
 
 
 def _percent(share: float) -> str:
