@@ -28,6 +28,7 @@ ELSEWHERE = {
     "make ": "by continuous integration",
     "pip ": "needs an index",
     "unzip ": "needs what pip fetched",
+    "awk ": "needs what pip fetched",
     "export ": "sets the environment",
     "xz ": "needs the corpus",
     ".venv/bin/python -m pytest": "it is this test suite",

@@ -20,12 +20,11 @@ from ..errors import Errors
 from ..models import PackedBatch, split_by_tokens
 from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
-from ..models.workers import run_in_streams
+from ..models.streams import passes_for_streams, run_in_streams, split_evenly
 from ..tokenization.alignment import Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
 from .encoder_shim import EncoderShim, Tuning
-from .streams import passes_for_streams, split_evenly
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
 Network = TypeVar("Network", bound=PretrainedModel)

@@ -25,8 +25,8 @@ from .linear import product
 from .packing import AttentionLayout, Block, Segment
 from .precision import exact_dtype
 from .scratch import Scratch
+from .streams import run_in_streams
 from .training_attention import Attention
-from .workers import run_in_streams
 
 # Matrix and bias of queries, keys and values, of what attention gives, of its norm, of
 # the way up, of the way down, and of the last norm.

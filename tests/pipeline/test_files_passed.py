@@ -11,9 +11,10 @@ from spacy_electra.models import ElectraModel
 from spacy_electra.models.inference import can_infer
 
 PACKAGE = Path(spacy_electra.__file__).parent
-# Fourteen for the way itself; the cache of chunks and their bounds, the streams, and
-# what sets attributes of many Docs at once are four more.
-MOST_FILES = 18
+# Fourteen for the way itself; six more for speed: the cache of chunks and their bounds,
+# the streams, what sets attributes of many Docs at once, the watch over weights, and
+# the linear layers.
+MOST_FILES = 20
 
 
 def files_of(function):
@@ -46,4 +47,4 @@ def test_from_a_text_to_its_scores_there_are_few_files(nlp, precision):
     found = files_of(lambda: docs.extend(nlp.pipe(texts)))
     assert docs[0][1]._.rtd_score > 0
     assert {"pipeline/rtd.py", "layers/encoding.py", "models/inference.py"} <= found
-    assert len(found) <= MOST_FILES, sorted(found)
+    assert len(found) <= MOST_FILES, "\n".join(sorted(found))

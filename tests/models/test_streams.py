@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_electra.layers import streams
 from spacy_electra.layers.encoder import Encoder
-from spacy_electra.layers.streams import (
+from spacy_electra.models import streams
+from spacy_electra.models.streams import (
     FEWEST_ROWS,
     passes_for_streams,
+    run_in_streams,
     split_evenly,
 )
-from spacy_electra.models import workers
-from spacy_electra.models.workers import run_in_streams
 
 WORDS = [
     "In",
@@ -55,7 +54,7 @@ def in_thread(run):
 def test_states_are_the_same_with_streams(docs, two_threads, monkeypatch):
     model = Encoder(precision="fp32")
     found = model.predict(docs)
-    assert workers._pool.cache_info().currsize
+    assert streams._pool.cache_info().currsize
     monkeypatch.setattr(streams, "FEWEST_ROWS", 10**9)
     alone = model.predict(docs)
     np.testing.assert_allclose(found.states, alone.states, rtol=1e-4, atol=1e-5)
@@ -73,7 +72,7 @@ def test_passes_run_at_one_time_with_one_thread_each(two_threads):
 
 
 def test_the_number_of_threads_stays(two_threads):
-    workers._pool.cache_clear()
+    streams._pool.cache_clear()
     run_in_streams(str, [1, 2])
     assert torch.get_num_threads() == 2
     assert in_thread(torch.get_num_threads) == 2
