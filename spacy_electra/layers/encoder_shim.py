@@ -212,15 +212,17 @@ class EncoderShim(NetworkShim):
         key = (precision, device)
         if known is not None and known.key == key and known.watch.is_unchanged():
             return known.encoder
-        dtype, watch = resolve_precision(precision, device), WeightWatch(self.network)
-        if self.quantizes and self._can_quantize():
+        dtype = resolve_precision(precision, device)
+        quantizes = self.quantizes and self._can_quantize()
+        if not (quantizes or can_infer(self.network, dtype)):
+            return self.network
+        watch = WeightWatch(self.network)
+        if quantizes:
             sequences = [torch.tensor(ids) for ids in self.calibration]
             batch = PackedBatch.from_sequences(sequences)
             encoder: InferenceEncoder = Int8Encoder(self.network, batch)
-        elif can_infer(self.network, dtype):
-            encoder = InferenceEncoder(self.network, dtype)
         else:
-            return self.network
+            encoder = InferenceEncoder(self.network, dtype)
         # At once, since other threads may read it.
         self._inference = _Inference(key, watch, encoder)
         return encoder
