@@ -18,19 +18,17 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from spacy_electra.pretraining.error_samplers import (
+from spacy_electra.pretraining.error_samplers import MOST_SLIPPED
+from spacy_electra.pretraining.error_tables import (
     FUNCTION_WORDS,
     MOST_CONFUSABLE,
-    MOST_MISSPELLED,
-    MOST_SLIPPED,
     Table,
     confusable_words,
     function_words,
     inflected_words,
-    misread,
-    misspell,
 )
 from spacy_electra.pretraining.lexicon import Lexicon
+from spacy_electra.pretraining.misspelled import MOST_MISSPELLED, misread, misspell
 from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5

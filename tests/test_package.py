@@ -65,6 +65,8 @@ PRETRAINING = (
     "masking",
     "samplers",
     "lexicon",
+    "error_tables",
+    "misspelled",
     "error_samplers",
     "misspellings",
     "objective",

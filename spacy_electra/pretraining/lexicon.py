@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ MOST_PIECES = 4
 _PIECES_TO_COUNT = 20_000_000
 _FEWEST_OCCURRENCES = 3
 UNKNOWN, PART_OF_A_WORD = -1, -2
+# Words whose company is counted: what most often stands before another word.
+MOST_LEADING = 100
 # What stands beside these is a part of a word: "don't" is three strings of pieces.
 _JOINING = ("'", "’", "-")
 
@@ -38,11 +41,13 @@ class Words:
         known: Number in the lexicon; ``UNKNOWN`` for what is not in it,
             ``PART_OF_A_WORD`` for special pieces and what stands beside an apostrophe
             or hyphen, int64 [W].
+        marks: Number of a punctuation mark in the lexicon, -1 for all else, int64 [W].
     """
 
     starts: Ints
     sizes: Ints
     known: Ints
+    marks: Ints
 
 
 class Lexicon:
@@ -53,6 +58,8 @@ class Lexicon:
         counts: How often each occurs, int64 [N], falling.
         pieces: Ids of each, [N].
         tokenizer: Of the vocabulary.
+        pairs: What stands before what, int64 [P, 3]: a frequent word or a mark, the
+            word after it, how often. Marks are numbered after the words.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class Lexicon:
         counts: Ints,
         pieces: Sequence[Sequence[int]],
         tokenizer: ElectraTokenizer,
+        pairs: Ints | None = None,
     ) -> None:
         self.words = list(words)
         self.counts = counts
@@ -72,6 +80,11 @@ class Lexicon:
             [vocab[text] for text in _JOINING if text in vocab], dtype=np.int64
         )
         self.special = np.array(tokenizer.all_special_ids, dtype=np.int64)
+        self.marks = _punctuation(tokenizer)
+        self.mark_numbers = np.full(len(self.continues), -1, dtype=np.int64)
+        self.mark_numbers[self.marks] = np.arange(len(self.marks))
+        none = np.zeros((0, 3), dtype=np.int64)
+        self.pairs = none if pairs is None else pairs
         sizes = np.array([len(ids) for ids in self.pieces], dtype=np.int64)
         self.codes: list[Ints] = []
         self.numbers: list[Ints] = []
@@ -125,12 +138,28 @@ class Lexicon:
                     entries.append((-number, text, own))
         entries.sort()
         entries = entries[:most]
-        return cls(
+        made = cls(
             [text for _, text, _ in entries],
             np.array([-number for number, _, _ in entries], dtype=np.int64),
             [own for _, _, own in entries],
             tokenizer,
         )
+        made.pairs = made._count_pairs(pieces)
+        return made
+
+    def _count_pairs(self, ids: Ints) -> Ints:
+        """How often a frequent word or a mark stands before a word, int64 [P, 3]."""
+        found = self.find(ids)
+        lead = np.where(found.known < MOST_LEADING, found.known, -1)
+        lead = np.where(found.marks >= 0, len(self) + found.marks, lead)[:-1]
+        after = found.known[1:]
+        both = (lead >= 0) & (after >= 0)
+        codes, counts = np.unique(
+            lead[both] * len(self) + after[both], return_counts=True
+        )
+        often = counts >= _FEWEST_OCCURRENCES
+        leads, words = np.divmod(codes[often], max(len(self), 1))
+        return np.stack([leads, words, counts[often]], axis=1).astype(np.int64)
 
     def find(self, ids: Ints) -> Words:
         """The words of pieces [T], special ones a word each."""
@@ -156,7 +185,25 @@ class Lexicon:
         beside[1:] |= joining[:-1]
         beside[:-1] |= joining[1:]
         known[beside | special[starts]] = PART_OF_A_WORD
-        return Words(starts, sizes, known)
+        marks = self.mark_numbers[ids[starts]]
+        marks[(sizes > 1) | (known != UNKNOWN)] = -1
+        return Words(starts, sizes, known, marks)
+
+
+def _punctuation(tokenizer: ElectraTokenizer) -> Ints:
+    """Ids of the pieces that are one punctuation mark, int64 [M]."""
+    special = set(tokenizer.all_special_ids)
+    return np.array(
+        [
+            number
+            for number, text in enumerate(tokenizer.strings)
+            if len(text) == 1
+            and unicodedata.category(text).startswith("P")
+            and text not in _JOINING
+            and number not in special
+        ],
+        dtype=np.int64,
+    )
 
 
 def _encode(rows: Ints, vocab_size: int) -> Ints:

@@ -8,10 +8,9 @@ from spacy_electra.models import PackedBatch
 from spacy_electra.pretraining.error_samplers import (
     KINDS,
     ErrorMixture,
-    misread,
-    misspell,
 )
 from spacy_electra.pretraining.lexicon import PART_OF_A_WORD, UNKNOWN, Lexicon
+from spacy_electra.pretraining.misspelled import misread, misspell
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
@@ -256,6 +255,90 @@ def test_words_in_the_wrong_order_are_both_marked(tokenizer, mixture_of):
     assert ("old the in man the house", (yes, yes, yes, yes, no, no)) in texts
     assert all(sorted(text) == sorted("the old man in the house") for text, _ in texts)
     assert not len(changed.rows)
+
+
+@pytest.fixture(scope="module")
+def essays():
+    """Texts with punctuation, and a mixture of each kind that needs company."""
+    texts = [
+        "the old man, who went to the house, saw the river.",
+        "in the house, which stood by the river, a man sat; he saw the sea.",
+        "he went to the sea, and saw a man in the old house.",
+        "a man who saw the house went in, and sat by the sea.",
+    ]
+    tokenizer = train_vocabulary(texts * 4, vocab_size=200)
+    lexicon = Lexicon.count(np.concatenate(tokenizer.encode_ids(texts * 4)), tokenizer)
+    return tokenizer, lexicon, texts
+
+
+def with_errors(essays, kind, texts, times=40):
+    """Pieces of texts with errors of a kind, and which of them are marked."""
+    tokenizer, lexicon, _ = essays
+    batch = batch_of(tokenizer, list(texts) * times)
+    changed = ErrorMixture(lexicon, {kind: 1.0}, 0.5)(batch, random_with(3))
+    for ids, own in parts_of(changed):
+        yield tokenizer.convert_ids_to_tokens(ids.tolist())[1:-1], own[1:-1] >= 0
+
+
+def test_what_stands_before_a_word_is_counted(essays):
+    _, lexicon, _ = essays
+    names = [*lexicon.words, *lexicon.tokenizer.convert_ids_to_tokens(lexicon.marks)]
+    counts = {(names[one], names[two]): n for one, two, n in lexicon.pairs.tolist()}
+    assert counts["the", "house"] == 12 and counts["a", "man"] == 12
+    assert counts[",", "and"] == 8 and counts[";", "he"] == 4
+    assert ("man", ",") not in counts and ("river", ".") not in counts
+
+
+def test_a_word_gives_way_to_another_that_stands_before_the_next_one(essays):
+    _, _, texts = essays
+    swapped = set()
+    for tokens, marked in with_errors(essays, "lead", texts):
+        for place in marked.nonzero().flatten().tolist():
+            swapped.add(tuple(tokens[place : place + 2]))
+    # Of what stands before "house" in these texts are only "the" and "old".
+    assert {first for first, second in swapped if second == "house"} <= {"the", "old"}
+    assert {("the", "man"), ("old", "man")} & swapped
+    assert all(not first.startswith("##") for first, _ in swapped)
+
+
+def test_a_needless_word_is_one_that_often_stands_there(essays):
+    _, lexicon, texts = essays
+    seen = {tuple(pair) for pair in lexicon.pairs[:, :2].tolist()}
+    number = 0
+    for tokens, marked in with_errors(essays, "needless", texts):
+        for place in marked.nonzero().flatten().tolist():
+            pair = tuple(lexicon.words.index(t) for t in tokens[place : place + 2])
+            assert pair in seen
+            number += 1
+    assert number > 40
+
+
+def test_punctuation_is_another_is_left_out_or_is_too_much(essays):
+    made = set()
+    text = "the old man, who saw the sea, sat."
+    for tokens, marked in with_errors(essays, "punctuation", [text], 400):
+        wrong = [t for t, m in zip(tokens, marked.tolist(), strict=True) if m]
+        made.add((" ".join(tokens), *wrong))
+    assert ("the old man ; who saw the sea , sat .", ";") in made
+    assert ("the old man who saw the sea , sat .", "who") in made
+    assert ("the old man , who saw the sea , , sat .", ",") not in made
+    # A mark stands before a word that follows one somewhere, as "old" never does.
+    assert ("the old man , who , saw the sea , sat .", ",") in made
+    assert not any(f"{mark} old" in text for mark in ",.;" for text, *_ in made)
+    # A last mark has nothing after it that could be marked, so it is never left out.
+    assert all(text.split()[-1] in ".,;" for text, *_ in made)
+    kept = {text for text, *wrong in made if not wrong}
+    assert kept == {"the old man , who saw the sea , sat ."}
+
+
+def test_without_the_kind_punctuation_stays(essays):
+    tokenizer, lexicon, texts = essays
+    others = {kind: 1.0 for kind in KINDS if kind != "punctuation"}
+    batch = batch_of(tokenizer, texts * 30)
+    changed = ErrorMixture(lexicon, others, 0.5)(batch, random_with(0))
+    for mark in tokenizer.convert_tokens_to_ids([",", ".", ";"]):
+        number = int((batch.input_ids == mark).sum())
+        assert int((changed.batch.input_ids == mark).sum()) == number
 
 
 def test_parts_of_words_are_left_alone(tokenizer, mixture_of, lexicon):
