@@ -306,27 +306,33 @@ class _Int8Layer:
         up_bias = up.bias + up.weight @ between
         added = down.bias + between
         self.feed_forward = []
-        downs = []
+        down_bias = added
         for columns, own in inputs["down"]:
             weight, bias = up.weight[columns], up_bias[columns]
-            second = (down.weight[:, columns], added, own)
-            downs.append(second)
             self.feed_forward.append(
                 (
                     Int8Linear(weight, bias, inputs["up"], activation, own.range),
-                    Int8Linear(*second),
+                    Int8Linear(down.weight[:, columns], added, own),
                 )
             )
             added = torch.zeros_like(added)
         self.few_rows: FewRowsLayer | None = None
         if has_floats_linear():
+            # Columns of a range of their own are no integers there.
+            *large, (_, own) = inputs["down"]
             order = torch.cat([columns for columns, _ in inputs["down"]])
+            count = sum(len(columns) for columns, _ in large)
             first = (up.weight[order], up_bias[order], inputs["up"])
+            second = down.weight[:, order]
+            large_weight = second[:, :count].T.contiguous()
+            second[:, :count] = 0.0
+            second_inputs = Inputs(own.range, torch.ones(len(order)))
             self.few_rows = FewRowsLayer(
                 qkv=_of_floats(qkv.weight, qkv_bias, inputs["qkv"]),
                 output=_of_floats(output.weight, output_bias, inputs["output"]),
                 up=_of_floats(*first),
-                down=[_of_floats(*second) for second in downs],
+                large=large_weight,
+                down=_of_floats(second, down_bias, second_inputs),
                 widths=(1 / inputs["qkv"].widths, 1 / inputs["up"].widths),
                 activation=ACTIVATIONS[activation],
                 norms=(self.attention_norm, self.norm),
