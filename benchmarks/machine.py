@@ -44,15 +44,23 @@ def in_turn(
     runs: dict[str, Callable[[], Any]],
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
+    before: Callable[[], Any] = bool,
 ) -> dict[str, list[float]]:
     """Seconds of each run, round after round.
 
     All take part in each round, so that a slow spell of the machine strikes them alike;
     a first round, which is not counted, warms them up.
+
+    Args:
+        runs: By name.
+        rounds: How often each is timed.
+        clock: Gives seconds.
+        before: Called before each run, outside of its time.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
+            before()
             started = clock()
             run()
             if turn:

@@ -20,7 +20,7 @@ from ..models.inference import ROWS_PER_PASS, InferenceEncoder, can_infer
 from ..models.int8 import Int8Encoder, can_quantize
 from ..models.precision import INT8, PRECISIONS, resolve_precision
 from ..tokenization import ElectraTokenizer
-from ..tokenization.alignment import Pieces, mostly_unknown
+from ..tokenization.alignment import Pieces, joined
 from .network_shim import NetworkShim, Run, Weights
 from .weight_watch import WeightWatch
 
@@ -181,13 +181,13 @@ class EncoderShim(NetworkShim):
         """Warn, once, of texts that the vocabulary has hardly any pieces for."""
         if self._has_met_unknown or self.tokenizer is None:
             return
-        unk = self.tokenizer.unk_token
-        ids = [part.ids for part in pieces]
-        found = mostly_unknown(ids, self.tokenizer.unk_token_id)
+        texts = joined(pieces)
+        found = texts.mostly_unknown
         if found is not None:
             self._has_met_unknown = True
             number, share = found
-            message = Warnings.SW132(share=share, count=len(ids[number]), unk=unk)
+            count, unk = int(texts.counts[number]), self.tokenizer.unk_token
+            message = Warnings.SW132(share=share, count=count, unk=unk)
             warnings.warn(message, stacklevel=2)
 
     @property

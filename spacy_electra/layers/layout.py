@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.tokens import Doc, Span
 
-from ..tokenization.alignment import Integers, Pieces
+from ..tokenization.alignment import Integers, Pieces, joined
+from ..tokenization.ends import heads
 from ..tokenization.windows import SPECIALS, Windows
 
 
@@ -42,7 +43,7 @@ def make_table(pieces: Sequence[Pieces], windows: Windows) -> SpanTable:
     per_span = windows.windows_per_text
     last = per_span.cumsum() - 1
     first = last - per_span + 1
-    lengths = np.array([len(part) for part in pieces], dtype=np.int64) + SPECIALS
+    lengths = joined(pieces).counts + SPECIALS
     starts = lengths.cumsum() - lengths
     is_piece = np.ones(int(lengths.sum()), dtype=bool)
     is_piece[starts] = False
@@ -126,17 +127,15 @@ def rows_of_doc_tokens(
     if not spans:
         return np.zeros(0, dtype=np.int64), np.zeros(total, dtype=np.int64)
     doc_begins = token_counts.cumsum() - token_counts
-    sizes = np.array([len(part.alignment.dataXd) for part in pieces])
-    row_begins = lengths.cumsum() - lengths + 1
-    rows = np.concatenate([part.alignment.dataXd for part in pieces]).astype(np.int64)
-    rows += np.repeat(row_begins, sizes)
-    span_tokens = np.array([len(part.alignment.lengths) for part in pieces])
+    texts = joined(pieces)
+    # From rows without [CLS] and [SEP] to those of the table.
+    shifts = np.repeat(heads(lengths) + 1 - heads(texts.counts), texts.token_counts)
+    rows = texts.rows + np.repeat(shifts, texts.sizes)
+    span_tokens = texts.token_counts
     first = doc_begins[span_docs] + np.array([span.start for span in spans])
-    within = np.arange(span_tokens.sum()) - np.repeat(
-        span_tokens.cumsum() - span_tokens, span_tokens
-    )
+    within = np.arange(span_tokens.sum()) - np.repeat(heads(span_tokens), span_tokens)
     token = np.repeat(first, span_tokens) + within
-    token = np.repeat(token, np.concatenate([p.alignment.lengths for p in pieces]))
+    token = np.repeat(token, texts.sizes)
     # Spans come in the order of the table, so a stable sort keeps rows ascending.
     order = np.argsort(token, kind="stable")
     return rows[order], np.bincount(token, minlength=total).astype(np.int64)

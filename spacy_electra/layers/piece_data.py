@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -21,7 +22,8 @@ class PieceData(TransformerData):
     The fields of spacy-transformers are made when somebody reads them.
 
     Args:
-        pieces: Of the Doc, which was encoded whole.
+        texts: Pieces of Docs that were encoded whole.
+        number: Of the Doc among them.
         states: Of its [CLS], its pieces and its [SEP], float32 [n + 2, H].
         cls_states: State of the [CLS] of each window, float32 [W, H].
         tokenizer: Knows the strings of ids.
@@ -32,16 +34,23 @@ class PieceData(TransformerData):
 
     def __init__(
         self,
-        pieces: Pieces,
+        texts: Sequence[Pieces],
+        number: int,
         states: Floats2d,
         cls_states: Floats2d,
         tokenizer: ElectraTokenizer,
     ) -> None:
-        self.pieces = pieces
+        self._texts = texts
+        self._number = number
         self.cls_states = cls_states
         self.readers_left: int | None = None
         self._states = states
         self._tokenizer = tokenizer
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """Those of the Doc."""
+        return self._texts[self._number]
 
     @cached_property
     def wordpieces(self) -> WordpieceBatch:  # type: ignore[override]

@@ -207,12 +207,10 @@ class ElectraBatch(FullTransformerBatch):
             arrays = self._rows_apart(self._table.rows, self._table.lengths)
             of_windows = self._rows_apart(self.windows.cls_rows, counts, above=1)
         result: list[TransformerData] = []
-        for number, (pieces, states) in enumerate(
-            zip(self.pieces, arrays, strict=True)
-        ):
+        for number, states in enumerate(arrays):
             # The first row is the [CLS] of the first window, so often of the only one.
             cls_states = states[:1] if counts[number] == 1 else of_windows[number]
-            data = PieceData(pieces, states, cls_states, self._tokenizer)
+            data = PieceData(self.pieces, number, states, cls_states, self._tokenizer)
             for key, parts in others.items():
                 own = [part(number, number, number + 1) for part in parts]
                 data.model_output[key] = own
@@ -344,7 +342,7 @@ class ElectraBatch(FullTransformerBatch):
             states=cast(Floats2d, torch2xp(states)),
             cls=self._cls_states,
             windows_per_doc=cast(Ints1d, self.windows.windows_per_text),
-            pieces=list(self.pieces),
+            pieces=self.pieces,
         )
 
     def unsplit_by_doc(self, arrays: list[list[Any]]) -> FullTransformerBatch:

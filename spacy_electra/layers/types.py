@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -127,7 +127,7 @@ class PieceStates:
     states: Floats2d
     cls: Floats2d | Callable[[], Floats2d]
     windows_per_doc: Ints1d
-    pieces: list[Pieces]
+    pieces: Sequence[Pieces]
     windows: Windows | None = None
 
     @property

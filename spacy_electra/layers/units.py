@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..tokenization.alignment import Integers, Pieces, unknown_of_all
+from ..tokenization.alignment import Integers, Pieces, joined
 from .types import PieceStates
 
 
@@ -90,7 +90,8 @@ class EveryPiece(_Arrays):
 
     def sizes(self, encoded: PieceStates) -> Sequence[int]:
         """Pieces of each text."""
-        return [len(part) for part in encoded.pieces]
+        sizes: list[int] = joined(encoded.pieces).counts.tolist()
+        return sizes
 
 
 class WindowCls(_Arrays):
@@ -207,7 +208,8 @@ def _window_sizes(encoded: PieceStates) -> Integers:
 class _PerToken(_Arrays):
     def sizes(self, encoded: PieceStates) -> Sequence[int]:
         """Tokens of each text."""
-        return [len(part.alignment.lengths) for part in encoded.pieces]
+        sizes: list[int] = joined(encoded.pieces).token_counts.tolist()
+        return sizes
 
 
 class LargestPiece(_PerToken):
@@ -226,8 +228,9 @@ class LargestPiece(_PerToken):
     def outputs(self, logits: Tensor, encoded: PieceStates) -> Tensor:
         """The largest per token, float [U]."""
         values = logits.detach().cpu().numpy()
-        _, rows = max_over_pieces(values, encoded.pieces, empty=-np.inf)
-        rows[unknown_of_all(encoded.pieces)] = -1
+        texts = joined(encoded.pieces)
+        _, rows = max_over_pieces(values, texts, empty=-np.inf)
+        rows[texts.unknown] = -1
         return _in_places(logits[_tensor(rows[rows >= 0], logits)], rows >= 0, -np.inf)
 
 
@@ -275,14 +278,8 @@ def rows_of_tokens(pieces: Sequence[Pieces]) -> tuple[Integers, Integers]:
     Returns:
         The rows of all tokens, one after the other, and how many each token has.
     """
-    if not pieces:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    counts = np.array([len(part) for part in pieces], dtype=np.int64)
-    sizes = [len(part.alignment.dataXd) for part in pieces]
-    begins = np.repeat(counts.cumsum() - counts, sizes)
-    data = np.concatenate([part.alignment.dataXd for part in pieces])
-    lengths = np.concatenate([part.alignment.lengths for part in pieces])
-    return data.astype(np.int64) + begins, lengths.astype(np.int64)
+    texts = joined(pieces)
+    return texts.rows, texts.sizes
 
 
 def max_over_pieces(

@@ -21,7 +21,8 @@ from ..layers.writing import write_on
 from ..source import DEFAULT_GENERATOR
 from ..tokenization.alignment import align
 from .attributes import NO_SCORE, register, register_on_tokens, store
-from .component import HeadComponent, store_per_token
+from .component import HeadComponent
+from .per_token import store_per_token
 from .places import Places, joined
 from .training.language_models import (
     Knowledge,

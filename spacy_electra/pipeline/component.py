@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from spacy.errors import Errors as SpacyErrors
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
@@ -22,7 +22,7 @@ from ..errors import Errors
 from ..layers.head_model import Head
 from ..layers.listener import EncoderListener
 from ..layers.types import Text
-from ..tokenization.bounds import bounds_of
+from ..tokenization.bounds import bounds_remembered
 from .pipeline_ref import PipelineRef
 from .places import Places, check_places
 
@@ -266,62 +266,13 @@ def annotate_in_groups(
     for docs in minibatch(stream, batch_size):
         for group in groups_by_length(docs, tokens):
             try:
-                component.set_annotations(group, component.predict(group))
+                with bounds_remembered():
+                    component.set_annotations(group, component.predict(group))
             except Exception as error:
                 handle = component.get_error_handler()
                 handle(component.name, component, group, error)
             else:
                 yield from group
-
-
-def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> None:
-    """Set attributes of each token, as ``token._.name = value`` does, but at once.
-
-    Args:
-        docs: Any number.
-        values: By name of the extension attribute of ``Token``, one per token of all
-            Docs.
-    """
-    starts = bounds_of(docs).starts.tolist()
-    items = []
-    for name, own in values.items():
-        # Where spaCy itself keeps them.
-        keys: list[Any] = [("._.", name, start, None) for start in starts]
-        items.append((keys, own.tolist()))
-    first = 0
-    for doc in docs:
-        part = slice(first, first + len(doc))
-        for keys, listed in items:
-            doc.user_data.update(zip(keys[part], listed[part], strict=True))
-        first = part.stop
-
-
-def store_marks(
-    docs: Sequence[Doc],
-    key: str,
-    label: str,
-    scores: NDArray[np.floating],
-    is_marked: NDArray[np.bool_],
-) -> None:
-    """Set a span group of the marked tokens of each Doc, one span each.
-
-    Args:
-        docs: Any number.
-        key: Of the group in ``doc.spans``.
-        label: Of the spans.
-        scores: One per token of all Docs.
-        is_marked: The same.
-    """
-    places = np.flatnonzero(is_marked)
-    ends = np.array([len(doc) for doc in docs], dtype=np.int64).cumsum()
-    found = pairwise([0, *np.searchsorted(places, ends).tolist()])
-    scores, tokens = scores[places], places.tolist()
-    first = 0
-    for doc, end, (start, stop) in zip(docs, ends.tolist(), found, strict=True):
-        own = [token - first for token in tokens[start:stop]]
-        spans = [Span(doc, token, token + 1, label=label) for token in own]
-        store_spans(doc, key, spans, scores[start:stop])
-        first = end
 
 
 def store_spans(doc: Doc, key: str, spans: list[Span], scores: ArrayLike) -> None:

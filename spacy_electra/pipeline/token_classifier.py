@@ -15,7 +15,8 @@ from thinc.types import Floats2d
 from ..errors import Errors, listed
 from ..layers.head_model import Head
 from .attributes import NO_LABEL, NO_SCORE, register_on_tokens
-from .component import HeadComponent, store_per_token, store_spans
+from .component import HeadComponent, store_spans
+from .per_token import store_per_token
 from .places import Places, span_group
 from .schemes import OUTSIDE, Scheme
 from .scorers.token_classifier import Gold, Scores, gold_tags, labels_in

@@ -1,10 +1,8 @@
-"""Pieces of Docs, which of them make up each spaCy token, and what is unknown."""
+"""Which pieces of a text make up each spaCy token."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -12,47 +10,34 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
-from .bounds import Bounds, Integers, bounds_of, heads, spread, token_starts
+from .aligned import (
+    NO_IDS,
+    AlignedTexts,
+    Pieces,
+    joined,
+    mostly_unknown,
+    unknown_tokens,
+)
+from .batch_encoding import Integers
+from .bounds import Bounds, bounds_of, token_starts
 from .chunks import ChunkCache
+from .ends import heads, spread
 from .marks import reach_marks
 from .wordpiece import ElectraTokenizer
 
-# More than this of a text unknown, and what a model says of it means nothing.
-_MOSTLY = 0.5
-# A name or an emoji alone says nothing of a checkpoint.
-_FEWEST_PIECES = 3
-_NO_IDS = np.zeros(0, dtype=np.int64)
+__all__ = [
+    "AlignedTexts",
+    "Integers",
+    "Pieces",
+    "align",
+    "align_spans",
+    "joined",
+    "mostly_unknown",
+    "unknown_tokens",
+]
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """The pieces of one Doc.
-
-    Args:
-        ids: int64 [n].
-        offsets: First character of each piece in ``doc.text`` and the one after its
-            last, int64 [n, 2]. Marks that the tokenizer drops, or makes one character
-            with the one before them, belong to the piece of that character.
-        alignment: Row i holds the indices of the pieces that share a character with
-            token i, ascending; none for white space.
-        unk_id: Id of the unknown piece.
-    """
-
-    ids: Integers
-    offsets: Integers
-    alignment: Ragged
-    unk_id: int = -1
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def unknown(self) -> NDArray[np.bool_]:
-        """Which tokens have pieces, all of them unknown, bool [tokens]."""
-        return unknown_tokens(self.ids, self.alignment, self.unk_id)
-
-
-def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
+def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> Sequence[Pieces]:
     """Tokenize Docs and find the pieces of each spaCy token.
 
     Texts are tokenized whole, so the pieces are those of the tokenizer alone, whatever
@@ -83,7 +68,7 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> list[Pieces]:
     return _align(row, bounds, tokenizer.unk_token_id)
 
 
-def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> list[Pieces]:
+def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> Sequence[Pieces]:
     """As ``align``, for spans: each is a text of its own.
 
     Args:
@@ -170,7 +155,7 @@ def _row_of_texts(texts: Sequence[str], tokenizer: ElectraTokenizer) -> _Row:
     encodings = tokenizer.encode_batch(texts)
     counts = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
     begins = heads(np.array([len(text) + 1 for text in texts], dtype=np.int64))
-    ids = np.concatenate([_NO_IDS, *(encoding.ids for encoding in encodings)])
+    ids = np.concatenate([NO_IDS, *(encoding.ids for encoding in encodings)])
     offsets = [np.zeros((0, 2), dtype=np.int64)]
     offsets += [encoding.offsets for encoding in encodings]
     apart = np.concatenate(offsets) + np.repeat(begins, counts)[:, None]
@@ -190,33 +175,51 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
     is_last = bounds.blanks.copy()
     is_last[counts.cumsum()[counts > 0] - 1] = True
     ends = is_last.nonzero()[0] + 1
-    firsts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    hashes = bounds.orths.tobytes()
-    stops = (ends * bounds.orths.itemsize).tolist()
-    keys = [hashes[start:stop] for start, stop in pairwise([0, *stops])]
+    firsts = np.append(0, ends[:-1]) if len(ends) else ends
+    keys, several = _hashes(bounds.orths, firsts, ends)
 
-    def text_of_chunks() -> Integers:
-        return np.repeat(np.arange(len(counts)), counts)[firsts]
-
-    def texts_of(places: list[int]) -> list[str]:
-        orths = bounds.orths.tolist()
-        columns = (text_of_chunks()[places], firsts[places], ends[places])
-        return [
-            "".join(map(docs[number].vocab.strings.__getitem__, orths[start:end]))
-            for number, start, end in zip(*(c.tolist() for c in columns), strict=True)
-        ]
+    def texts_of(places: Integers) -> list[str]:
+        numbers = heads(counts).searchsorted(firsts[places], side="right") - 1
+        stores = [docs[number].vocab.strings for number in numbers.tolist()]
+        orths = bounds.orths[firsts[places]].tolist()
+        texts = [store[orth] for store, orth in zip(stores, orths, strict=True)]
+        for number in several[places].nonzero()[0].tolist():
+            rest = slice(firsts[places[number]] + 1, ends[places[number]])
+            strings = map(stores[number].__getitem__, bounds.orths[rest].tolist())
+            texts[number] += "".join(strings)
+        return texts
 
     rows, sizes = chunks.pieces_of(keys, texts_of)
     starts = (bounds.starts + spread(begins, counts))[firsts]
     offsets = rows[:, 1:] + starts.repeat(sizes)[:, None]
-    ids = rows[:, 0].astype(np.int64)
-    if len(counts) == 1:
-        return _Row(ids, offsets, np.array([len(ids)]), begins)
-    per_text = np.bincount(text_of_chunks(), weights=sizes, minlength=len(counts))
-    return _Row(ids, offsets, per_text.astype(np.int64), begins)
+    per_text = np.diff(offsets[:, 0].searchsorted(begins), append=len(rows))
+    return _Row(rows[:, 0].astype(np.int64), offsets, per_text, begins)
 
 
-def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
+def _hashes(
+    orths: NDArray[np.uint64], firsts: Integers, ends: Integers
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Hashes of runs of tokens, that of a single one its own.
+
+    Args:
+        orths: Hash of each token.
+        firsts: First token of each run.
+        ends: The one after its last.
+
+    Returns:
+        Of each run its hash, and whether it has several tokens.
+    """
+    hashes, several = orths[firsts], ends - firsts > 1
+    width = orths.itemsize
+    runs = [(column[several] * width).tolist() for column in (firsts, ends)]
+    if runs[0]:
+        raw = orths.tobytes()
+        found = [hash(raw[start:end]) for start, end in zip(*runs, strict=True)]
+        hashes[several] = np.array(found, dtype=np.int64).view(np.uint64)
+    return hashes, several
+
+
+def _align(row: _Row, bounds: Bounds, unk_id: int) -> AlignedTexts:
     """The pieces of each text, given those of all and where their tokens are."""
     starts = bounds.starts + spread(row.begins, bounds.counts)
     ends = starts + bounds.sizes
@@ -224,85 +227,15 @@ def _align(row: _Row, bounds: Bounds, unk_id: int) -> list[Pieces]:
     # its letters), but neither their starts nor their ends ever go back.
     first = row.offsets[:, 1].searchsorted(starts, side="right")
     after = row.offsets[:, 0].searchsorted(ends, side="left")
-    lengths = np.maximum(after - first, 0)
+    sizes = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
-    lengths[bounds.is_space] = 0
-    own_first = first - spread(heads(row.counts), bounds.counts)
-    # Where among all indices of pieces those of a token begin, and the first of them.
-    places = heads(lengths)
-    data = np.arange(lengths.sum()) + (own_first - places).repeat(lengths)
-    data = data.astype("i")
-    offsets = row.offsets - spread(row.begins, row.counts)[:, None]
-    if len(row.counts) == 1:
-        alignment = Ragged(cast(Ints1d, data), cast(Ints1d, lengths.astype("i")))
-        return [Pieces(row.ids, offsets, alignment, unk_id)]
-
-    # Where the part of each text begins, and where the last one ends.
-    token_ends = np.concatenate([[0], bounds.counts.cumsum()])
-    data_ends = np.concatenate([[0], lengths.cumsum()])[token_ends]
-    piece_ends = np.concatenate([[0], row.counts.cumsum()])
-    own = (
-        [slice(*pair) for pair in pairwise(part.tolist())]
-        for part in (piece_ends, data_ends, token_ends)
+    sizes[bounds.is_space] = 0
+    return AlignedTexts(
+        ids=row.ids,
+        offsets=row.offsets - spread(row.begins, row.counts)[:, None],
+        counts=row.counts,
+        rows=np.arange(sizes.sum()) + (first - heads(sizes)).repeat(sizes),
+        sizes=sizes,
+        token_counts=bounds.counts,
+        unk_ids=np.full(len(row.counts), unk_id),
     )
-    lengths = lengths.astype("i")
-    return [
-        Pieces(
-            row.ids[pieces],
-            offsets[pieces],
-            Ragged(data[rows], cast(Ints1d, lengths[tokens])),
-            unk_id,
-        )
-        for pieces, rows, tokens in zip(*own, strict=True)
-    ]
-
-
-def mostly_unknown(texts: Sequence[Integers], unk_id: int) -> tuple[int, float] | None:
-    """The text of which most is unknown, if it is more than half of it.
-
-    Args:
-        texts: Piece ids of each text.
-        unk_id: Id of the unknown piece.
-
-    Returns:
-        Which text it is, and its share; None where there is no such text.
-    """
-    counts = np.array([len(ids) for ids in texts], dtype=np.int64)
-    is_unknown = np.concatenate([_NO_IDS, *texts]) == unk_id
-    if not is_unknown.any():
-        return None
-    text = np.repeat(np.arange(len(counts)), counts)
-    unknown = np.bincount(text[is_unknown], minlength=len(counts))
-    shares = np.where(counts < _FEWEST_PIECES, 0.0, unknown / np.maximum(counts, 1))
-    worst = int(np.argmax(shares))
-    return (worst, float(shares[worst])) if shares[worst] > _MOSTLY else None
-
-
-def unknown_tokens(ids: Integers, alignment: Ragged, unk_id: int) -> NDArray[np.bool_]:
-    """Which tokens have pieces, all of them unknown, bool [tokens].
-
-    Args:
-        ids: Of the pieces of a Doc.
-        alignment: Indices of the pieces of each token.
-        unk_id: Id of the unknown piece.
-    """
-    lengths = np.asarray(alignment.lengths)
-    if not (ids == unk_id).any():
-        return np.zeros(len(lengths), dtype=bool)
-    known = np.asarray(ids != unk_id)[np.asarray(alignment.dataXd).reshape(-1)]
-    ends = lengths.cumsum()
-    counts = np.concatenate([[0], known.cumsum()])
-    return (lengths > 0) & (counts[ends] == counts[ends - lengths])
-
-
-def unknown_of_all(pieces: Sequence[Pieces]) -> Integers:
-    """Which tokens of all Docs are unknown, as ``Pieces.unknown`` has it of one.
-
-    Returns:
-        Their numbers, from the first token of the first Doc on, int64.
-    """
-    ids = np.concatenate([_NO_IDS, *(part.ids for part in pieces)])
-    unk_ids = {part.unk_id for part in pieces}
-    if not np.isin(ids, [*unk_ids]).any():
-        return _NO_IDS
-    return np.flatnonzero(np.concatenate([part.unknown for part in pieces]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +13,12 @@ from spacy.attrs import IS_SPACE, LENGTH, ORTH, SPACY
 from spacy.tokens import Doc
 
 from .batch_encoding import Integers
+from .ends import heads
 
 _ATTRIBUTES = [ORTH, LENGTH, SPACY, IS_SPACE]
 _ZERO = np.zeros(1, dtype=np.int64)
+_Remembered = dict[tuple[int, ...], tuple["Bounds", list[Doc]]]
+_remembered: ContextVar[_Remembered | None] = ContextVar("bounds", default=None)
 
 
 class Bounds(NamedTuple):
@@ -67,8 +72,33 @@ class Bounds(NamedTuple):
         )
 
 
+@contextmanager
+def bounds_remembered() -> Iterator[None]:
+    """Within it, the tokens of the same Docs are looked up only once.
+
+    So nobody may change Docs there. spaCy copies the attributes of each Doc's tokens,
+    which takes as long as it takes to find all their pieces.
+    """
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
 def bounds_of(docs: Sequence[Doc]) -> Bounds:
     """Where the tokens of Docs are."""
+    remembered = _remembered.get()
+    if remembered is None:
+        return _bounds_of(docs)
+    key = tuple(map(id, docs))
+    if key not in remembered:
+        # With the Docs, so that none of another one gets its place in memory.
+        remembered[key] = _bounds_of(docs), list(docs)
+    return remembered[key][0]
+
+
+def _bounds_of(docs: Sequence[Doc]) -> Bounds:
     # spaCy's types have floats there.
     rows: list[Any] = [doc.to_array(_ATTRIBUTES) for doc in docs]
     if len(rows) == 1:
@@ -87,19 +117,6 @@ def bounds_of(docs: Sequence[Doc]) -> Bounds:
     return Bounds(
         starts, sizes, blanks.astype(bool), is_space.astype(bool), orths, counts
     )
-
-
-def heads(sizes: Integers) -> Integers:
-    """Where the parts of these sizes begin, end to end."""
-    return sizes.cumsum() - sizes
-
-
-def spread(values: Integers, counts: Integers) -> Integers:
-    """A value of each text, for each of its parts; that of a single text is one still.
-
-    NumPy spreads it where it is used. Each step that a short text is spared counts.
-    """
-    return values if len(values) == 1 else np.repeat(values, counts)
 
 
 def token_starts(doc: Doc) -> Integers:

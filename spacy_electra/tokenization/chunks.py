@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch_encoding import Integers
+from .ends import heads
 from .marks import reach_marks
 from .settings import SPECIAL_TOKENS
 
 # Tokenizes texts: of each its encoding by the `tokenizers` library.
 Encode = Callable[[Sequence[str]], Sequence[Any]]
 # Gives the texts of chunks, by their numbers.
-TextsOf = Callable[[list[int]], list[str]]
+TextsOf = Callable[[Integers], list[str]]
 
 # Bytes of keys and pieces that are kept, and of one chunk with them; text without
 # blanks, as in Chinese, is not worth keeping.
@@ -24,7 +25,7 @@ _MOST_KEPT, _MOST_OF_ONE = 8 * 2**20, 2048
 # What Python itself needs for a key and its value.
 _OVERHEAD = 150
 # Chunks of one text for the tokenizer, which takes several texts at once.
-_PER_TEXT = 1024
+_PER_TEXT = 256
 # Id, first character, and the one after the last.
 _COLUMNS = 3
 # Neither joins what blanks separate, nor looks beyond them.
@@ -46,39 +47,41 @@ class ChunkCache:
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
-        self._known: dict[bytes, bytes] = {}
+        self._known: dict[int, bytes] = {}
         self._size = 0
 
     def pieces_of(
-        self, keys: Sequence[bytes], texts_of: TextsOf
+        self, keys: NDArray[np.uint64], texts_of: TextsOf
     ) -> tuple[NDArray[np.int32], Integers]:
         """The pieces of all chunks, one after the other.
 
         Args:
-            keys: Of each chunk, equal only where the texts are.
+            keys: Hash of each chunk's text, or of the tokens that it is made of.
             texts_of: Called for chunks that are not known.
 
         Returns:
             Id of each piece, its first character in its chunk and the one after its
             last, int32 [N, 3]; and how many pieces each chunk has, int64 [C].
         """
-        known = self._known
-        found: list[Any] = list(map(known.get, keys))
+        places, kinds = different(keys)
+        own = keys[places].tolist()
+        found: list[Any] = list(map(self._known.get, own))
         if None in found:
-            places = [place for place, value in enumerate(found) if value is None]
-            missing = {keys[place]: place for place in places}
-            texts = texts_of(list(missing.values()))
-            new = dict(zip(missing, self._cut(texts), strict=True))
-            for place in places:
-                found[place] = new[keys[place]]
-            self._remember(new)
-        row = np.frombuffer(b"".join(found), dtype=np.int32)
+            missing = [kind for kind, value in enumerate(found) if value is None]
+            new = self._cut(texts_of(places[missing]))
+            for kind, value in zip(missing, new, strict=True):
+                found[kind] = value
+            self._remember({own[kind]: found[kind] for kind in missing})
+        row = np.frombuffer(b"".join(found), dtype=np.int32).reshape(-1, _COLUMNS)
         sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        return row.reshape(-1, _COLUMNS), sizes // (_COLUMNS * row.itemsize)
+        sizes //= _COLUMNS * row.itemsize
+        counts = sizes[kinds]
+        shifts = heads(sizes)[kinds] - heads(counts)
+        return row[np.arange(counts.sum()) + shifts.repeat(counts)], counts
 
-    def _remember(self, new: Mapping[bytes, bytes]) -> None:
-        kept = {k: v for k, v in new.items() if len(k) + len(v) <= _MOST_OF_ONE}
-        size = sum(map(len, chain(kept, kept.values()))) + _OVERHEAD * len(kept)
+    def _remember(self, new: Mapping[int, bytes]) -> None:
+        kept = {k: v for k, v in new.items() if len(v) <= _MOST_OF_ONE}
+        size = sum(map(len, kept.values())) + _OVERHEAD * len(kept)
         if self._size + size > _MOST_KEPT:
             # What is common is soon known again.
             self._known, self._size = {}, 0
@@ -86,24 +89,39 @@ class ChunkCache:
             self._known.update(kept)
             self._size += size
 
-    def _cut(self, texts: Sequence[str]) -> Iterator[bytes]:
+    def _cut(self, texts: Sequence[str]) -> list[bytes]:
         """The rows of ``pieces_of`` for each text."""
         starts_of_groups = range(0, len(texts), _PER_TEXT)
-        groups = [texts[start : start + _PER_TEXT] for start in starts_of_groups]
-        wholes = [" ".join(group) for group in groups]
+        wholes = [" ".join(texts[i : i + _PER_TEXT]) for i in starts_of_groups]
         encodings = self._encode(wholes)
-        for group, whole, encoding in zip(groups, wholes, encodings, strict=True):
-            ids, offsets = ids_and_offsets([encoding])
-            offsets = reach_marks(offsets, whole)
-            sizes = np.array([len(text) + 1 for text in group], dtype=np.int64)
-            starts = sizes.cumsum() - sizes
-            chunk = np.searchsorted(starts, offsets[:, 0], side="right") - 1
-            own = offsets - starts[chunk][:, None]
-            rows = np.column_stack([ids, own]).astype(np.int32)
-            ends = np.searchsorted(chunk, np.arange(len(group)), side="right")
-            raw, width = rows.tobytes(), _COLUMNS * rows.itemsize
-            for start, end in pairwise([0, *(ends * width).tolist()]):
-                yield raw[start:end]
+        ids, offsets = ids_and_offsets(encodings)
+        # As if all texts stood in one row, with a blank between them.
+        begins = heads(np.array([len(whole) + 1 for whole in wholes]))
+        offsets += begins.repeat([len(encoding) for encoding in encodings])[:, None]
+        offsets = reach_marks(offsets, " ".join(wholes))
+        starts = heads(np.array([len(text) + 1 for text in texts]))
+        firsts = offsets[:, 0].searchsorted(starts)
+        sizes = np.diff(firsts, append=len(ids))
+        own = offsets - starts.repeat(sizes)[:, None]
+        rows = np.column_stack([ids, own]).astype(np.int32)
+        raw, width = rows.tobytes(), _COLUMNS * rows.itemsize
+        ends = ((firsts + sizes) * width).tolist()
+        return [raw[start:end] for start, end in pairwise([0, *ends])]
+
+
+def different(keys: NDArray[np.uint64]) -> tuple[Integers, Integers]:
+    """Which keys there are.
+
+    Returns:
+        A place of each different key, and which of these each key is, int64.
+    """
+    # Where NumPy sorts for `unique` with the place of the first, it takes far longer.
+    order = keys.argsort()
+    ordered = keys[order]
+    is_new = np.append(True, ordered[1:] != ordered[:-1])[: len(keys)]
+    kinds = np.empty(len(keys), dtype=np.int64)
+    kinds[order] = is_new.cumsum() - 1
+    return order[is_new], kinds
 
 
 def ids_and_offsets(encodings: Sequence[Any]) -> tuple[Integers, Integers]:

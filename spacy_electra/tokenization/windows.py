@@ -9,7 +9,7 @@ from textwrap import shorten
 import numpy as np
 
 from ..errors import Errors
-from .alignment import Integers, Pieces
+from .alignment import Integers, Pieces, joined
 
 # [CLS] and [SEP].
 SPECIALS = 2
@@ -109,9 +109,10 @@ def make_windows(
             fixed text leaves less than a quarter of the window.
     """
     _check_shape(window, stride)
-    if fixed is None and len(pieces) == 1 and len(pieces[0]) <= window - SPECIALS:
-        return _only_window(with_specials(pieces[0].ids, cls_id, sep_id))
-    counts = np.array([len(part) for part in pieces], dtype=np.int64)
+    texts = joined(pieces)
+    counts = texts.counts
+    if fixed is None and len(counts) == 1 and len(texts.ids) <= window - SPECIALS:
+        return _only_window(with_specials(texts.ids, cls_id, sep_id))
     begins = counts.cumsum() - counts
     frames = _frames(fixed or [None] * len(pieces), window, cls_id, sep_id)
     # What a text's own pieces can fill of a window.
@@ -142,7 +143,7 @@ def make_windows(
 
     # A window is three runs of one table of ids: what stands before the text's own
     # pieces, these, and what follows them.
-    table = np.concatenate([frames.ids, *(part.ids for part in pieces)])
+    table = np.concatenate([frames.ids, texts.ids])
     own_starts = len(frames.ids) + begins[text] + starts
     run_starts = _in_turn(
         frames.before_starts[text], own_starts, frames.after_starts[text], order

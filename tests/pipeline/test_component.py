@@ -16,9 +16,8 @@ from spacy_electra.models.heads import HeadModel
 from spacy_electra.pipeline.component import (
     HeadComponent,
     annotate_in_groups,
-    store_marks,
-    store_per_token,
 )
+from spacy_electra.pipeline.per_token import store_flags, store_marks, store_per_token
 from spacy_electra.pipeline.training.losses import cross_entropy, sigmoid_of_each
 
 
@@ -232,6 +231,31 @@ def test_attributes_and_marks_of_many_docs_are_those_of_each():
         store_per_token(docs, {"of_component": values[:-1]})
     store_per_token([], {"of_component": values[:0]})
     store_marks([], "marks", "MARK", values[:0], values[:0] > 0)
+
+
+@pytest.mark.parametrize("default", [False, None])
+def test_flags_of_many_docs_are_those_of_each_whatever_was_set_before(default):
+    Token.set_extension("flag", default=default, force=True)
+    Doc.set_extension("flag", default=None, force=True)
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc(text) for text in ("Two  words.", "", "é 👍🏽", "No")]
+    docs[0]._.flag = "of the Doc"
+    tokens = [token for doc in docs for token in doc]
+    flags = np.arange(len(tokens)) % 3 == 1
+    for wanted in (flags, ~flags, np.zeros(len(tokens), dtype=bool)):
+        store_flags(docs, "flag", wanted)
+        assert [token._.flag for token in tokens] == wanted.tolist()
+        # Even where no token has it, one sees that it was set.
+        assert all(("._.", "flag", 0, None) in doc.user_data for doc in docs if doc)
+        with docs[0].retokenize() as retokenizer:
+            retokenizer.merge(docs[0][:1])
+    assert docs[0]._.flag == "of the Doc"
+    copied = Doc.from_docs(docs)
+    store_flags(docs, "flag", flags)
+    store_flags([docs[0][2:].as_doc(copy_user_data=True)], "flag", flags[2:4])
+    assert [token._.flag for token in tokens] == flags.tolist()
+    assert not any(token._.flag for token in copied)
+    store_flags([], "flag", flags[:0])
 
 
 def test_probabilities_of_many_texts_are_those_of_each():

@@ -96,7 +96,7 @@ def test_empty_docs_and_no_docs():
     pieces = align(docs, TOKENIZER)
     assert [len(part) for part in pieces] == [0, 1, 0, 0]
     assert [len(part.alignment.lengths) for part in pieces] == [0, 1, 1, 0]
-    assert align([], TOKENIZER) == []
+    assert list(align([], TOKENIZER)) == []
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,99 @@
+"""What is set on the tokens of many Docs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.tokens import Doc, Span, Token
+
+from ..tokenization.bounds import bounds_of
+from ..tokenization.ends import heads
+from .attributes import NO_FLAG
+from .component import store_spans
+
+
+def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> None:
+    """Set attributes of each token, as ``token._.name = value`` does, but at once.
+
+    Args:
+        docs: Any number.
+        values: By name of the extension attribute of ``Token``, one per token of all
+            Docs.
+    """
+    starts = bounds_of(docs).starts.tolist()
+    items = []
+    for name, own in values.items():
+        keys: list[Any] = [_token_key(name, start) for start in starts]
+        items.append((keys, own.tolist()))
+    first = 0
+    for doc in docs:
+        part = slice(first, first + len(doc))
+        for keys, listed in items:
+            doc.user_data.update(zip(keys[part], listed[part], strict=True))
+        first = part.stop
+
+
+def store_flags(docs: Sequence[Doc], name: str, flags: NDArray[np.bool_]) -> None:
+    """Set an attribute of each token that is true of few, as ``store_per_token`` does.
+
+    Where it is false only the first token of a Doc gets a value, by which one sees that
+    the others were judged too; they have the default.
+
+    Args:
+        docs: Any number.
+        name: Of the extension attribute of ``Token``.
+        flags: One per token of all Docs.
+    """
+    if (Token.get_extension(name) or (NO_FLAG,))[0] is not NO_FLAG:
+        # Somebody has registered it with a default that tells something else.
+        return store_per_token(docs, {name: flags})
+    bounds = bounds_of(docs)
+    is_kept = flags.copy()
+    is_kept[heads(bounds.counts)[bounds.counts > 0]] = True
+    places = is_kept.nonzero()[0]
+    ends = places.searchsorted(bounds.counts.cumsum()).tolist()
+    starts, values = bounds.starts[places].tolist(), flags[places].tolist()
+    for doc, (first, end) in zip(docs, pairwise([0, *ends]), strict=True):
+        data = doc.user_data
+        # Of tokens that are there no more, too. Keys of spans and of the Doc stay.
+        named = [key for key in data if isinstance(key, tuple) and key[1:2] == (name,)]
+        for key in named:
+            if key[2] is not None and key == _token_key(name, key[2]):
+                del data[key]
+        for start, value in zip(starts[first:end], values[first:end], strict=True):
+            data[_token_key(name, start)] = value
+
+
+def store_marks(
+    docs: Sequence[Doc],
+    key: str,
+    label: str,
+    scores: NDArray[np.floating],
+    is_marked: NDArray[np.bool_],
+) -> None:
+    """Set a span group of the marked tokens of each Doc, one span each.
+
+    Args:
+        docs: Any number.
+        key: Of the group in ``doc.spans``.
+        label: Of the spans.
+        scores: One per token of all Docs.
+        is_marked: The same.
+    """
+    places = np.flatnonzero(is_marked)
+    counts = np.array([len(doc) for doc in docs], dtype=np.int64)
+    ends = places.searchsorted(counts.cumsum())
+    firsts = np.repeat(heads(counts), np.diff(ends, prepend=0))
+    tokens, scores = (places - firsts).tolist(), scores[places].astype(np.float32)
+    for doc, (start, stop) in zip(docs, pairwise([0, *ends.tolist()]), strict=True):
+        own = tokens[start:stop]
+        spans = [Span(doc, token, token + 1, label=label) for token in own]
+        store_spans(doc, key, spans, scores[start:stop].copy())
+
+
+def _token_key(name: str, start: Any) -> Any:
+    return ("._.", name, start, None)
