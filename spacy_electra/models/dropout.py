@@ -91,7 +91,8 @@ def keeping_bits(values: Tensor, p: float, seed: int | None = None) -> Tensor:
     bounds = [max(stop - number, 0), start, min(stop, number), number]
     begin = 0
     for end, is_higher in zip(bounds, (1, 0, 1, 0), strict=True):
-        _compare(bits[begin:end], int(limit) + is_higher + _LOWEST)
+        if end > begin:
+            _compare(bits[begin:end], int(limit) + is_higher + _LOWEST)
         begin = end
     return bits.view(values.shape)
 

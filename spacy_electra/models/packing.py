@@ -183,13 +183,6 @@ class Block:
     stop: int
     segments: Sequence[Segment]
 
-    def segments_from(self, row: int) -> list[Segment]:
-        """The segments, where a row of the batch is row 0."""
-        return [
-            Segment(self.start - row + segment.start, segment.lengths)
-            for segment in self.segments
-        ]
-
 
 def split_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Group sequences into batches of at most ``max_tokens`` pieces.

@@ -11,8 +11,7 @@ available.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -22,11 +21,11 @@ from torch.autograd.function import once_differentiable
 
 from .dropout import draw_seed, keep, keeping_bits
 from .linear import product
-from .packing import AttentionLayout, Block, Segment
+from .packing import AttentionLayout, Block
 from .precision import exact_dtype
 from .scratch import Scratch
 from .streams import run_in_streams
-from .training_attention import Attention
+from .training_attention import Attention, Places
 
 # Matrix and bias of queries, keys and values, of what attention gives, of its norm, of
 # the way up, of the way down, and of the last norm.
@@ -58,9 +57,9 @@ class Layer(NamedTuple):
 
 
 class _Seeds(NamedTuple):
-    """Seeds of a block in a layer: of each segment, and after both parts."""
+    """Seeds of a block in a layer: of attention, and after both parts."""
 
-    attention: list[int]
+    attention: int
     dropouts: tuple[int, int]
 
 
@@ -79,39 +78,41 @@ class _Share:
     seeds: Sequence[Sequence[_Seeds]]
     causal: bool
     scratch: Scratch
+    _places: dict[int, Places] = field(default_factory=dict)
 
     @property
     def rows(self) -> slice:
         """Of all rows."""
         return slice(self.blocks[0].start, self.blocks[-1].stop)
 
-    @cached_property
-    def segments(self) -> list[Segment]:
-        """Where the sequences are among those rows."""
-        first = self.blocks[0].start
-        return [s for block in self.blocks for s in block.segments_from(first)]
-
     def attention(self, number: int, layer: Layer) -> Attention:
         """Of a layer."""
+        places = self._places.get(layer.heads)
+        if places is None:
+            lengths = [[n for s in b.segments for n in s.lengths] for b in self.blocks]
+            places = Places.of(lengths, layer.heads, self.causal)
+            self._places[layer.heads] = places
         return Attention(
-            self.segments,
-            layer.heads,
+            places,
             layer.attention_dropout,
-            self.causal,
             self.scratch,
-            [seed for seeds in self.seeds[number] for seed in seeds.attention],
+            [seeds.attention for seeds in self.seeds[number]],
         )
 
-    def kept(self, values: Tensor, p: float, number: int, place: int) -> Tensor:
-        """What dropout keeps in a layer, int8; of no rows where it keeps all."""
+    def by_block(self, rows: Tensor) -> Sequence[Tensor]:
+        """The rows of each block."""
+        return rows.split([block.stop - block.start for block in self.blocks])
+
+    def masks(self, values: Tensor, p: float, number: int, place: int) -> list[Tensor]:
+        """What dropout keeps of each block, int8; none where it keeps all."""
         if not p:
-            return values.new_empty(0, dtype=torch.int8)
-        rows = values.split([block.stop - block.start for block in self.blocks])
-        bits = [
+            return []
+        return [
             keeping_bits(part, p, seeds.dropouts[place])
-            for part, seeds in zip(rows, self.seeds[number], strict=True)
+            for part, seeds in zip(
+                self.by_block(values), self.seeds[number], strict=True
+            )
         ]
-        return bits[0] if len(bits) == 1 else torch.cat(bits)
 
 
 def run_layers(
@@ -161,7 +162,7 @@ def _shares(layout: AttentionLayout, layers: Sequence[Layer]) -> list[_Share]:
 
 
 def _seeds(block: Block, layer: Layer) -> _Seeds:
-    attention = [draw_seed() for _ in block.segments if layer.attention_dropout]
+    attention = draw_seed() if layer.attention_dropout else 0
     first, second = (draw_seed() if p else 0 for p in layer.dropouts)
     return _Seeds(attention, (first, second))
 
@@ -224,7 +225,8 @@ class _Layers(torch.autograd.Function):
                     rows,
                     own.pop(),
                     used[number],
-                    share.attention(number, layers[number]),
+                    share,
+                    number,
                     layers[number],
                     wanted[places],
                     ctx.dtypes[places],
@@ -271,33 +273,35 @@ def _forward(
     attention = share.attention(number, layer)
     context, attended = attention.forward(product(hidden, *qkv))
     first = product(context, *out)
-    kept = [share.kept(first, layer.dropouts[0], number, 0)]
-    _add(first, hidden, kept[0])
-    middle, *statistics = _norm(first, norms[:2], layer.eps)
+    kept = share.masks(first, layer.dropouts[0], number, 0)
+    _drop(first, kept, share)
+    middle, *statistics = _norm(first.add_(hidden), norms[:2], layer.eps)
     expanded = product(middle, *up)
     activated = F.gelu(expanded, approximate=layer.gelu)
     second = product(activated, *down)
-    kept.append(share.kept(second, layer.dropouts[1], number, 1))
-    _add(second, middle, kept[1])
-    result, *others = _norm(second, norms[2:], layer.eps)
+    others = share.masks(second, layer.dropouts[1], number, 1)
+    _drop(second, others, share)
+    result, *more = _norm(second.add_(middle), norms[2:], layer.eps)
     rows = [hidden, context, first, middle, expanded, activated, second]
-    return result, [*rows, *statistics, *others, *kept, *attended]
+    return result, [*rows, *statistics, *more, *kept, *others, *attended]
 
 
 def _backward(
     upstream: Tensor,
     saved: Sequence[Tensor],
     weights: Sequence[Tensor],
-    attention: Attention,
+    share: _Share,
+    number: int,
     layer: Layer,
     wanted: Sequence[bool],
     dtypes: Sequence[torch.dtype],
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The gradient of the rows before a layer, and those of its weights."""
     hidden, context, first, middle, expanded, activated, second = saved[:7]
-    statistics, kept = saved[7:11], saved[11:13]
+    statistics, left = saved[7:11], iter(saved[11:])
+    kept = [[next(left) for _ in share.blocks if p] for p in layer.dropouts]
+    attention, scratch = share.attention(number, layer), share.scratch
     qkv, out, up, down, *norms = weights
-    scratch = attention.scratch
     found: list[Tensor | None] = [None] * WEIGHTS
     larger = [1 / (1 - p) for p in layer.dropouts]
 
@@ -306,10 +310,8 @@ def _backward(
         if wanted[number]:
             shape = (gradient.shape[1], rows.shape[1])
             into = scratch.take("matrix", shape, rows.dtype)
-            made = torch.mm(gradient.t(), rows, out=into)
-            found[number] = made = made.to(dtypes[number], copy=True)
-            if scale != 1.0:
-                made.mul_(scale)
+            torch.addmm(into, gradient.t(), rows, beta=0, alpha=scale, out=into)
+            found[number] = into.to(dtypes[number], copy=True)
         if wanted[number + 1]:
             made = gradient.sum(0).to(dtypes[number + 1])
             found[number + 1] = made if scale == 1.0 else made.mul_(scale)
@@ -317,7 +319,7 @@ def _backward(
     summed, *found[10:] = _norm_gradient(
         upstream, second, norms[2:], statistics[2:], wanted[10:], scratch
     )
-    came = _kept(summed, kept[1], scratch)
+    came = _kept(summed, kept[1], share)
     note(8, came, activated, larger[1])
     wide = scratch.take("wide", expanded.shape, expanded.dtype)
     torch.mm(came, down, out=wide)
@@ -333,28 +335,34 @@ def _backward(
         wanted[4:6],
         scratch,
     )
-    came = _kept(summed, kept[0], scratch)
+    came = _kept(summed, kept[0], share)
     note(2, came, context, larger[0])
-    came = torch.mm(
-        came, out, out=scratch.take("context", context.shape, context.dtype)
-    )
+    shape = (len(context) + 1, context.shape[1])
+    with_zeros = scratch.take("context", shape, context.dtype)
+    torch.mm(came, out, out=with_zeros[:-1])
+    with_zeros[-1].zero_()
     gradient = scratch.take("projected", (len(hidden), len(qkv)), hidden.dtype)
-    attention.backward(came, saved[13:], gradient)
+    attention.backward(with_zeros, list(left), gradient)
     note(0, gradient, hidden, 1.0)
     return summed.addmm_(gradient, qkv), found
 
 
-def _add(values: Tensor, rows: Tensor, kept: Tensor) -> None:
-    """Drop some of the values, in their place, and add the rows."""
-    if len(kept):
-        keep(values, kept, into=values)
-    values += rows
+def _drop(values: Tensor, kept: Sequence[Tensor], share: _Share) -> None:
+    """Drop some of the values, in their place."""
+    if kept:
+        for rows, bits in zip(share.by_block(values), kept, strict=True):
+            keep(rows, bits, into=rows)
 
 
-def _kept(gradient: Tensor, kept: Tensor, scratch: Scratch) -> Tensor:
-    if not len(kept):
+def _kept(gradient: Tensor, kept: Sequence[Tensor], share: _Share) -> Tensor:
+    """The gradient of what was not dropped."""
+    if not kept:
         return gradient
-    return keep(gradient, kept, scratch.take("kept", gradient.shape, gradient.dtype))
+    result = share.scratch.take("kept", gradient.shape, gradient.dtype)
+    parts = (share.by_block(rows) for rows in (gradient, result))
+    for rows, into, bits in zip(*parts, kept, strict=True):
+        keep(rows, bits, into)
+    return result
 
 
 def _norm(rows: Tensor, norm: Sequence[Tensor], eps: float) -> Sequence[Tensor]:

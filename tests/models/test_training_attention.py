@@ -11,17 +11,19 @@ from torch.utils.checkpoint import checkpoint
 from spacy_electra.models import ElectraForPreTraining, PackedBatch, training_attention
 from spacy_electra.models.attention import SelfAttention, explicit_attention
 from spacy_electra.models.packing import segments_of
-from spacy_electra.models.training_attention import attend_and_learn
+from spacy_electra.models.training_attention import Places, attend_and_learn
 
 HEADS, WIDTH = 2, 16
-# Two segments, of which the first has padding.
-LENGTHS = (5, 6, 6, 3, 3)
+# All of these need padding, and lie side by side; with groups of their own, the longer
+# ones do not.
+LENGTHS = (5, 18, 6, 3, 32)
 
 
 @pytest.fixture(params=[1, 1 << 19])
 def part(request, monkeypatch):
-    """Scores of a part: one sequence at a time, or all of them at once."""
+    """One sequence and head at a time, or all of a group; in groups or together."""
     monkeypatch.setattr(training_attention, "_SCORES_OF_A_PART", request.param)
+    monkeypatch.setattr(training_attention, "_SCORES_OF_A_GROUP", request.param)
 
 
 def rows(dtype=torch.float32, lengths=LENGTHS):
@@ -51,7 +53,6 @@ def attend(projected, dropout=0.0, causal=False, lengths=LENGTHS):
 def test_states_and_gradients_are_those_of_plain_operations(
     part, dtype, tolerance, causal
 ):
-    assert segments_of(LENGTHS, padded=True)[0].padding is not None
     projected = rows(dtype)
     found, expected = attend(projected, causal=causal), plain(projected, causal)
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
@@ -100,6 +101,24 @@ def test_a_checkpoint_draws_the_same_masks_again():
     assert torch.equal(*gradients)
 
 
+def test_places_lead_to_rows_and_back():
+    """Blocks follow each other; padding takes any row, and its gradient is zero."""
+    places = Places.of([(5, 18), (), (6, 0, 40)], HEADS, causal=False)
+    assert [group.length for group in places.groups] == [32, 48]
+    assert [group.block for group in places.groups] == [0, 2]
+    rows = torch.arange(69 * 3 * HEADS)
+    sources, size = rows[places.sources].view(3, -1), len(places.gradient_sources)
+    assert size == HEADS * (2 * 32 + 2 * 48)
+    for kind in range(3):
+        wanted = rows.view(69, 3, HEADS)[:, kind].flatten()
+        assert torch.equal(sources[kind][places.places], wanted)
+    assert torch.equal(sources.flatten()[places.gradient_places], rows)
+    is_padding = torch.ones(size, dtype=torch.bool)
+    is_padding[places.places] = False
+    assert (places.gradient_sources[is_padding] >= 69 * HEADS).all()
+    assert torch.equal(places.gradient_sources[places.places], torch.arange(69 * HEADS))
+
+
 def test_no_rows_have_no_states():
     projected = rows(lengths=())
     attend(projected, lengths=()).sum().backward()
@@ -110,9 +129,9 @@ def test_no_rows_have_no_states():
 def test_training_learns_what_it_learns_by_plain_operations(
     small_config, monkeypatch, dtype
 ):
-    """Updates with dropout, whose masks are the same: so are the losses."""
+    """Updates with dropout after the parts of a layer, by the same masks."""
     config = replace(
-        small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
+        small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0
     )
 
     def losses(written_out):

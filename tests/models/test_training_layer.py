@@ -37,9 +37,9 @@ def config(dropout=0.0, **changes):
     )
 
 
-def encoder(dtype=torch.float32, dropout=0.0, **changes):
+def encoder(dtype=torch.float32, dropout=0.0, seed=0, **changes):
     """Layers of which biases and norms are not what they begin as."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = ElectraModel(config(dropout, **changes))
     for weight in model.parameters():
         weight.data += 0.1 * torch.randn_like(weight)
@@ -87,14 +87,13 @@ def assert_alike(found, expected, tolerance):
             torch.testing.assert_close(found[name], value, rtol=0, atol=scale, msg=name)
 
 
-def assert_as_exact(model, found, expected):
-    """What was found is no further from float64 than what the modules find."""
+def errors_of(model, *found):
+    """Of each, the sum of its squared distances from what float64 gives."""
     exact = results(by_modules(model).double(), rows(torch.bfloat16).double())
-    errors = [
-        sum((some[n].double() - value).square().sum() for n, value in exact.items())
-        for some in (found, expected)
+    return [
+        sum((some[n].double() - v).square().sum().item() for n, v in exact.items())
+        for some in found
     ]
-    assert errors[0] < 1.3 * errors[1]
 
 
 @pytest.fixture
@@ -124,12 +123,18 @@ def test_states_and_gradients_are_those_of_the_modules(calls, dropout, activatio
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_in_bf16_they_are_the_same_but_for_rounding(calls, dropout):
-    model = encoder(dropout=dropout)
-    found = results(model, rows(torch.bfloat16), autocast=True)
-    assert sum(calls) == 2
-    expected = results(by_modules(model), rows(torch.bfloat16), autocast=True)
-    assert_alike(found, expected, 0.1)
-    assert_as_exact(model, found, expected)
+    errors = []
+    for seed in range(8):
+        model = encoder(dropout=dropout, seed=seed)
+        found = results(model, rows(torch.bfloat16), autocast=True)
+        modules = by_modules(model)
+        expected = results(modules, rows(torch.bfloat16), autocast=True)
+        assert_alike(found, expected, 0.25)
+        errors.append(errors_of(model, found, expected))
+    assert sum(calls) == 16
+    # What was found is no further from float64 than what the modules find.
+    own, theirs = map(sum, zip(*errors, strict=True))
+    assert own < 1.2 * theirs
 
 
 def test_weights_may_be_in_bf16_themselves(calls):
