@@ -135,6 +135,8 @@ def open_source(
         tokenizer.check_fits(network.config.vocab_size, model.source)
         encoder = network.electra if isinstance(network, HeadModel) else network
         model.shim.fill(encoder, network.config, tokenizer)
+        # Callers keep no more of what was read than its head.
+        model.shim.is_lent = False
         model.shim.source_language = (model.source, bundled_language(folder))
         model.set_dim("nO", network.config.hidden_size, force=True)
     return network, report

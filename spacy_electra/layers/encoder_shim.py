@@ -135,8 +135,9 @@ class EncoderShim(NetworkShim):
         self._inference = None
         self.tokenizer = tokenizer
         self.source_language = None
-        self.network.encoder.checkpointing = self.tuning.gradient_checkpointing
-        for name, weight in self.network.named_parameters():
+        own = self._own_network
+        own.encoder.checkpointing = self.tuning.gradient_checkpointing
+        for name, weight in own.named_parameters():
             if frozen and depth_of(name) <= frozen:
                 weight.requires_grad_(False)
 
@@ -191,6 +192,13 @@ class EncoderShim(NetworkShim):
             warnings.warn(message, stacklevel=2)
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        # Thinc asks the first of all parameters, by way of several generators.
+        weight: Tensor = self._own_network.embeddings.word_embeddings.weight
+        return weight.device
+
+    @property
     def rows_per_pass(self) -> int | None:
         """Most rows that a pass of inference should have; None for any number."""
         device = self.device
@@ -210,26 +218,32 @@ class EncoderShim(NetworkShim):
         """The network, or one that gives the same faster where nothing is learned."""
         device, known = self.device, self._inference
         key = (precision, device)
-        if known is not None and known.key == key and known.watch.is_unchanged():
+        # Nobody can have changed weights that nobody else holds.
+        if (
+            known is not None
+            and known.key == key
+            and (not self.is_lent or known.watch.is_unchanged())
+        ):
             return known.encoder
+        network = self._own_network
         dtype = resolve_precision(precision, device)
         quantizes = self.quantizes and self._can_quantize()
-        if not (quantizes or can_infer(self.network, dtype)):
-            return self.network
-        watch = WeightWatch(self.network)
+        if not (quantizes or can_infer(network, dtype)):
+            return network
+        watch = WeightWatch(network)
         if quantizes:
             sequences = [torch.tensor(ids) for ids in self.calibration]
             batch = PackedBatch.from_sequences(sequences)
-            encoder: InferenceEncoder = Int8Encoder(self.network, batch)
+            encoder: InferenceEncoder = Int8Encoder(network, batch)
         else:
-            encoder = InferenceEncoder(self.network, dtype)
+            encoder = InferenceEncoder(network, dtype)
         # At once, since other threads may read it.
         self._inference = _Inference(key, watch, encoder)
         return encoder
 
     def _can_quantize(self) -> bool:
         """Whether 8-bit integers serve; warns, once, where they do not."""
-        if not can_quantize(self.network):
+        if not can_quantize(self._own_network):
             message = Warnings.SW347()
         elif not self.calibration:
             message = Warnings.SW346()

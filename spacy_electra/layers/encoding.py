@@ -125,8 +125,8 @@ class WithEncoder(OwnClass[InT, OutT]):
     def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
         """Read the source as a model of some class, the encoder with or without a head.
 
-        Where the shim is empty it takes the encoder from what was read. Errors as in
-        ``load``.
+        Where the shim is empty it takes the encoder from what was read, which is its own
+        then. Errors as in ``load``.
         """
         raise NotImplementedError
 
@@ -377,7 +377,8 @@ def _encode_all(
     if outputs:
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-2)
     else:
-        hidden = torch.zeros((0, shim.network.config.hidden_size), device=device)
+        assert shim.config is not None
+        hidden = torch.zeros((0, shim.config.hidden_size), device=device)
 
     def backprop_rows(gradient: Tensor) -> None:
         start = 0

@@ -186,7 +186,9 @@ def width_of_placeholders(upstream: WithEncoder[Any, Any], name: str) -> int:
         frame = frame.f_back
     if frame is None:
         raise ValueError(Errors.SE342(upstream=name))
-    return int(upstream.load().network.config.hidden_size)
+    config = upstream.load().config
+    assert config is not None
+    return config.hidden_size
 
 
 def _forward_pairs(

@@ -10,7 +10,14 @@ import safetensors.torch
 import srsly
 import torch
 from safetensors import SafetensorError
-from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device
+from thinc.api import (
+    NumpyOps,
+    Optimizer,
+    PyTorchShim,
+    Shim,
+    get_current_ops,
+    get_torch_default_device,
+)
 from thinc.types import FloatsXd
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor, nn
@@ -35,6 +42,7 @@ _DAMAGE = (
 )
 # Bytes that claim more layers than that, and than they have weights, are not built.
 _MOST_LAYERS = 64
+_CPU = torch.device("cpu")
 
 
 class NetworkShim(PyTorchShim):
@@ -51,7 +59,10 @@ class NetworkShim(PyTorchShim):
     Attributes:
         config: Of the network, once there is one.
         was_filled: Whether it ever held a network.
+        is_lent: Whether others may hold the network, and change it by hand.
     """
+
+    _held: Any = None
 
     def __init__(
         self,
@@ -70,22 +81,38 @@ class NetworkShim(PyTorchShim):
     @property
     def is_empty(self) -> bool:
         """Whether it has no network yet."""
-        return self._model is None
+        return self._held is None
 
     @property
     def network(self) -> Any:
-        """The network.
+        """The network, for others: from now on they may change it.
 
         Raises:
             ValueError: If there is none yet.
         """
-        if self._model is None:
+        self.is_lent = True
+        return self._own_network
+
+    @property
+    def _own_network(self) -> Any:
+        if self._held is None:
             raise ValueError(Errors.SE300())
-        return self._model
+        return self._held
+
+    @property
+    def _model(self) -> Any:
+        """Thinc's name for what is held; None for nothing."""
+        self.is_lent = True
+        return self._held
+
+    @_model.setter
+    def _model(self, network: Any) -> None:
+        self.is_lent = True
+        self._held = network
 
     def fill(self, network: nn.Module, config: ElectraConfig) -> None:
         """Hold a network, on the device that Thinc uses."""
-        self._model = network.to(get_torch_default_device())
+        self._model = network.to(default_device())
         self.config = config
         self.was_filled = True
 
@@ -105,9 +132,9 @@ class NetworkShim(PyTorchShim):
 
     def own_weights(self) -> dict[str, nn.Parameter]:
         """The weights that it saves and updates, by name; none where it is empty."""
-        if self._model is None or self.config is None:
+        if self._held is None or self.config is None:
             return {}
-        return self._own(self._model, self.config)
+        return self._own(self._held, self.config)
 
     def _own(
         self, network: nn.Module, config: ElectraConfig
@@ -129,7 +156,7 @@ class NetworkShim(PyTorchShim):
             takes the gradient of that and adds those of the weights (and of inputs that
             require one).
         """
-        network = self.network
+        network = self._own_network
         if network.training != is_train:
             network.train(is_train)
         return self._runner(network, is_train, precision or self.precision)
@@ -220,16 +247,16 @@ class NetworkShim(PyTorchShim):
 
     def move_to_default_device(self) -> None:
         """Follow ``spacy.require_gpu`` and ``require_cpu``, at any time."""
-        device = get_torch_default_device()
+        device = default_device()
         if self.device != device:
-            self.network.to(device)
+            self._own_network.to(device)
 
     def to_bytes(self) -> bytes:
         """Config and weights; an empty shim stays one."""
         return bytes(srsly.msgpack_dumps(self._message()))
 
     def _message(self) -> dict[str, Any]:
-        if self._model is None or self.config is None:
+        if self._held is None or self.config is None:
             return {}
         # A tied weight has several names here, but safetensors wants it once.
         state = {
@@ -237,7 +264,7 @@ class NetworkShim(PyTorchShim):
             for name, value in self.own_weights().items()
         }
         return {
-            "network": type(self._model).__name__,
+            "network": type(self._held).__name__,
             "config": self.config.to_dict(),
             "weights": safetensors.torch.save(self._to_save(state)),
             "tokenizer": None,
@@ -270,6 +297,7 @@ class NetworkShim(PyTorchShim):
         network = self.kind(config)
         network.load_state_dict(weights, strict=False)
         self.fill(network, config, *others)
+        self.is_lent = False
         return self
 
     def _open(
@@ -327,6 +355,13 @@ class NetworkShim(PyTorchShim):
         NetworkShim.__init__(self, state["kind"], state["part"], state["precision"])
         self.id = state["id"]
         self.from_bytes(state["data"])
+
+
+def default_device() -> torch.device:
+    """Thinc's ``get_torch_default_device``, which looks up modules on each call."""
+    # Ops made from these may be for another device.
+    is_plain = type(get_current_ops()) is NumpyOps
+    return _CPU if is_plain else get_torch_default_device()
 
 
 def _update(optimizer: Optimizer, part: Part) -> None:

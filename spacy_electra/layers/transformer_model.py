@@ -226,8 +226,8 @@ def _initialize(model: TransformerModel, X: Any = None, Y: Any = None) -> None:
         model.open(ElectraModel)
     if X is not None:
         model.calibrate(X)
-    width = model.shim.network.config.hidden_size
-    model.set_dim("nO", width, force=True)
+    assert model.shim.config is not None
+    model.set_dim("nO", model.shim.config.hidden_size, force=True)
 
 
 def _with_revision(name: str, transformer_config: Mapping[str, Any]) -> str:
@@ -372,7 +372,7 @@ def _forward(
     model: TransformerModel, docs: list[Doc], is_train: bool
 ) -> tuple[ElectraBatch, Backprop]:
     shim = model.load()
-    assert shim.tokenizer is not None
+    assert shim.tokenizer is not None and shim.config is not None
     get_spans = model.attrs["get_spans"]
     if get_spans is None:
         nested = None
@@ -383,7 +383,7 @@ def _forward(
         nested = [[s for s in spans if len(s)] for spans in get_spans(docs)]
         flat = [span for spans in nested for span in spans]
         pieces = align_spans(flat, shim.tokenizer)
-        window = shim.network.config.max_position_embeddings
+        window = shim.config.max_position_embeddings
         stride = max(1, 3 * (window - SPECIALS) // 4)
     note_language(shim, docs)
     shim.note_unknown(pieces)
@@ -400,7 +400,7 @@ def _forward(
     if wants.get("output_attentions"):
         if current_division() is not None:
             raise ValueError(Errors.SE657())
-        attentions = [[] for _ in range(shim.network.config.num_hidden_layers)]
+        attentions = [[] for _ in range(shim.config.num_hidden_layers)]
         states_of = partial(all_hidden_and_attentions, attentions=attentions)
     elif wants.get("output_hidden_states"):
         states_of = all_hidden

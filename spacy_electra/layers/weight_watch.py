@@ -14,9 +14,10 @@ _version = attrgetter("_version")
 class WeightWatch:
     """Remembers the weights of a network, without a copy.
 
-    They may change by hand, written to in place or replaced, alone or with their
-    module. Each short text asks, when little of this is in the processor's caches, so
-    the lists are made once, and no step of Python is taken for a weight.
+    Where somebody else holds the network, they may change by hand, written to in place
+    or replaced, alone or with their module. Each short text asks, when little of this
+    is in the processor's caches, so the lists are made once, and no step of Python is
+    taken for a weight.
 
     Args:
         network: Holds them.

@@ -1,6 +1,7 @@
 """A change of weights is seen, however it was made."""
 
 import pytest
+import spacy
 import torch
 from torch import nn
 
@@ -8,6 +9,7 @@ from spacy_electra.layers.encoder_shim import EncoderShim
 from spacy_electra.layers.weight_watch import WeightWatch
 from spacy_electra.models import ElectraModel, PackedBatch
 from spacy_electra.models.inference import can_infer
+from spacy_electra.tokenization import ElectraTokenizer
 
 
 def write(network):
@@ -80,6 +82,63 @@ def test_a_shim_computes_with_the_weights_that_there_are(small_config, change):
         expected = network.forward_packed(batch).last_hidden_state
     torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5)
     assert (after - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["network", "_model"])
+def test_weights_are_watched_from_when_somebody_asks_for_them(
+    small_config, change, name, monkeypatch
+):
+    if not can_infer(ElectraModel(small_config), torch.float32):
+        pytest.skip("this build of torch has no oneDNN")
+    shim = loaded_shim(small_config)
+    looks = []
+    look = WeightWatch.is_unchanged
+    monkeypatch.setattr(
+        WeightWatch, "is_unchanged", lambda watch: looks.append(watch) or look(watch)
+    )
+    batch = PackedBatch.from_sequences([torch.arange(9)])
+
+    def states():
+        run = shim.ready(is_train=False)
+        return run(lambda own: own.forward_packed(batch).last_hidden_state)[0]
+
+    before = states()
+    assert torch.equal(states(), before) and not looks
+    network = getattr(shim, name)
+    assert torch.equal(states(), before) and len(looks) == 1
+    change(network)
+    after = states()
+    with torch.no_grad():
+        expected = network.forward_packed(batch).last_hidden_state
+    torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5)
+    assert (after - before).abs().max() > 1e-3
+
+
+def loaded_shim(config):
+    """One whose network nobody else holds."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces += [f"a{n}" for n in range(config.vocab_size - len(pieces))]
+    tokenizer = ElectraTokenizer({piece: n for n, piece in enumerate(pieces)})
+    saved = EncoderShim("fp32")
+    saved.fill(ElectraModel(config), config, tokenizer)
+    shim = EncoderShim("fp32")
+    shim.from_bytes(saved.to_bytes())
+    assert not shim.is_lent
+    return shim
+
+
+def test_a_pipeline_watches_no_weights_of_its_own():
+    nlp = spacy.blank("en")
+    encoder = nlp.add_pipe("electra", config={"model": {"name": "en_tiny"}})
+    nlp.initialize()
+    nlp("Texts of a pipeline.")
+    copy = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    copy("Texts of a pipeline.")
+    for pipe in (encoder, copy.get_pipe("electra")):
+        assert not pipe.model.shim.is_lent
+        assert pipe.model.transformer is not None
+        assert pipe.model.shim.is_lent
 
 
 def test_another_precision_is_another_encoder(small_config):
