@@ -125,8 +125,8 @@ class WithEncoder(OwnClass[InT, OutT]):
     def open(self, cls: type[Network]) -> tuple[Network, LoadReport]:
         """Read the source as a model of some class, the encoder with or without a head.
 
-        Where the shim is empty it takes the encoder from what was read, which is its own
-        then. Errors as in ``load``.
+        Where the shim is empty it takes the encoder from what was read, and nobody else
+        keeps that. Errors as in ``load``.
         """
         raise NotImplementedError
 

@@ -1,10 +1,13 @@
 """The benchmarks of speed run: at first contact with a GPU, too, they must not fail."""
 
+import time
 from argparse import Namespace
 
 import pytest
 import torch
 from typer.testing import CliRunner
+
+from spacy_electra.source import resolve_source
 
 SENTENCES = [
     "The chef cooked the meal .",
@@ -136,3 +139,20 @@ def test_all_but_the_network_is_timed_and_forgets(benchmarks, corpus):
     assert tokenizer.chunks is chunks
     runs["tokenize and align, first time"]()
     assert tokenizer.chunks is not chunks
+
+
+def test_a_text_that_comes_alone_takes_its_network_and_all_else():
+    pytest.importorskip("spacy_transformers")
+    transformers = pytest.importorskip("transformers")
+    import one_text
+    from encoder_speed import electra
+    from peers import Peer, Pipeline
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve_source("en_tiny"))
+    pieces = Peer(tokenizer, lambda batch: None, "fp32")
+    engines = {"electra": Pipeline(electra("en_tiny", "fp32"), "fp32", pieces)}
+    found = one_text.measure(engines, SENTENCES, 2, time.perf_counter)["electra"]
+    parts = one_text.summed(found)
+    assert set(parts) == {"whole", "network", "products", "all but the network"}
+    assert all(len(part) == 2 * len(SENTENCES) for part in parts.values())
+    assert all(ms > 0 for part in parts.values() for ms in part)
