@@ -10,23 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Span, Token
 
-from ..tokenization.bounds import bounds_of
+from ..tokenization.bounds import Bounds, bounds_of
 from ..tokenization.ends import heads
 from .attributes import NO_FLAG
 from .component import store_spans
 
 
-def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> None:
+def store_per_token(
+    docs: Sequence[Doc],
+    values: Mapping[str, NDArray[Any]],
+    flags: Mapping[str, NDArray[np.bool_]] = {},
+) -> None:
     """Set attributes of each token, as ``token._.name = value`` does, but at once.
 
     Args:
         docs: Any number.
         values: By name of the extension attribute of ``Token``, one per token of all
             Docs.
+        flags: Likewise, true of few. Where it is false only the first token of a Doc
+            gets it, by which one sees that the others were judged too; they have the
+            default.
     """
-    starts = bounds_of(docs).starts.tolist()
+    bounds = bounds_of(docs)
+    dense = dict(values)
+    for name, flag in flags.items():
+        if (Token.get_extension(name) or (NO_FLAG,))[0] is NO_FLAG:
+            _store_flags(docs, bounds, name, flag)
+        else:
+            # Somebody has registered it with a default that tells something else.
+            dense[name] = flag
+    starts = bounds.starts.tolist()
     items = []
-    for name, own in values.items():
+    for name, own in dense.items():
         keys: list[Any] = [_token_key(name, start) for start in starts]
         items.append((keys, own.tolist()))
     first = 0
@@ -37,25 +52,14 @@ def store_per_token(docs: Sequence[Doc], values: Mapping[str, NDArray[Any]]) -> 
         first = part.stop
 
 
-def store_flags(docs: Sequence[Doc], name: str, flags: NDArray[np.bool_]) -> None:
-    """Set an attribute of each token that is true of few, as ``store_per_token`` does.
-
-    Where it is false only the first token of a Doc gets a value, by which one sees that
-    the others were judged too; they have the default.
-
-    Args:
-        docs: Any number.
-        name: Of the extension attribute of ``Token``.
-        flags: One per token of all Docs.
-    """
-    if (Token.get_extension(name) or (NO_FLAG,))[0] is not NO_FLAG:
-        # Somebody has registered it with a default that tells something else.
-        return store_per_token(docs, {name: flags})
-    bounds = bounds_of(docs)
+def _store_flags(
+    docs: Sequence[Doc], bounds: Bounds, name: str, flags: NDArray[np.bool_]
+) -> None:
+    counts = bounds.counts
     is_kept = flags.copy()
-    is_kept[heads(bounds.counts)[bounds.counts > 0]] = True
+    is_kept[heads(counts)[counts > 0]] = True
     places = is_kept.nonzero()[0]
-    ends = places.searchsorted(bounds.counts.cumsum()).tolist()
+    ends = places.searchsorted(counts.cumsum()).tolist()
     starts, values = bounds.starts[places].tolist(), flags[places].tolist()
     for doc, (first, end) in zip(docs, pairwise([0, *ends]), strict=True):
         data = doc.user_data
@@ -84,12 +88,13 @@ def store_marks(
         scores: One per token of all Docs.
         is_marked: The same.
     """
-    places = np.flatnonzero(is_marked)
+    places = is_marked.nonzero()[0]
     counts = np.array([len(doc) for doc in docs], dtype=np.int64)
-    ends = places.searchsorted(counts.cumsum())
-    firsts = np.repeat(heads(counts), np.diff(ends, prepend=0))
+    doc_ends = counts.cumsum()
+    firsts = (doc_ends - counts)[doc_ends.searchsorted(places, side="right")]
     tokens, scores = (places - firsts).tolist(), scores[places].astype(np.float32)
-    for doc, (start, stop) in zip(docs, pairwise([0, *ends.tolist()]), strict=True):
+    ends = places.searchsorted(doc_ends).tolist()
+    for doc, (start, stop) in zip(docs, pairwise([0, *ends]), strict=True):
         own = tokens[start:stop]
         spans = [Span(doc, token, token + 1, label=label) for token in own]
         store_spans(doc, key, spans, scores[start:stop].copy())

@@ -19,7 +19,7 @@ from ..layers.head_model import Head
 from ..pretraining.settings import settings_from
 from .attributes import NO_FLAG, NO_SCORE, register_on_tokens
 from .calibration.component import CALIBRATED, RATE
-from .per_token import store_flags, store_marks, store_per_token
+from .per_token import store_marks, store_per_token
 from .places import Places, span_group
 from .scorers.rtd import Scores, gold_labels, keys_in, with_key
 from .suggestions import SUGGESTION_ATTRIBUTE, SUGGESTIONS, SuggestingComponent
@@ -176,8 +176,8 @@ class ElectraRTD(SuggestingComponent):
         threshold = self.mark_threshold if RATE in cfg else cfg["threshold"]
         flat = np.concatenate([*scores, np.zeros(0)])
         marks = flat >= threshold
-        store_flags(docs, cfg["flag_attribute"], marks)
-        store_per_token(docs, {cfg["score_attribute"]: flat})
+        score, flag = (cfg[key] for key in _ATTRIBUTES)
+        store_per_token(docs, {score: flat}, {flag: marks})
         store_marks(docs, cfg["spans_key"], cfg["label"], flat, marks)
         if SUGGESTIONS in cfg:
             self.store_suggestions(docs, cfg["spans_key"])

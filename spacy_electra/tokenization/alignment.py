@@ -183,7 +183,7 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
         stores = [docs[number].vocab.strings for number in numbers.tolist()]
         orths = bounds.orths[firsts[places]].tolist()
         texts = [store[orth] for store, orth in zip(stores, orths, strict=True)]
-        for number in several[places].nonzero()[0].tolist():
+        for number in np.isin(places, several).nonzero()[0].tolist():
             rest = slice(firsts[places[number]] + 1, ends[places[number]])
             strings = map(stores[number].__getitem__, bounds.orths[rest].tolist())
             texts[number] += "".join(strings)
@@ -192,13 +192,16 @@ def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _
     rows, sizes = chunks.pieces_of(keys, texts_of)
     starts = (bounds.starts + spread(begins, counts))[firsts]
     offsets = rows[:, 1:] + starts.repeat(sizes)[:, None]
-    per_text = np.diff(offsets[:, 0].searchsorted(begins), append=len(rows))
+    if len(counts) == 1:
+        per_text = np.array([len(rows)])
+    else:
+        per_text = np.diff(offsets[:, 0].searchsorted(begins), append=len(rows))
     return _Row(rows[:, 0].astype(np.int64), offsets, per_text, begins)
 
 
 def _hashes(
     orths: NDArray[np.uint64], firsts: Integers, ends: Integers
-) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.uint64], Integers]:
     """Hashes of runs of tokens, that of a single one its own.
 
     Args:
@@ -207,15 +210,14 @@ def _hashes(
         ends: The one after its last.
 
     Returns:
-        Of each run its hash, and whether it has several tokens.
+        Of each run its hash; and which runs have several tokens, ascending.
     """
-    hashes, several = orths[firsts], ends - firsts > 1
-    width = orths.itemsize
-    runs = [(column[several] * width).tolist() for column in (firsts, ends)]
-    if runs[0]:
-        raw = orths.tobytes()
-        found = [hash(raw[start:end]) for start, end in zip(*runs, strict=True)]
-        hashes[several] = np.array(found, dtype=np.int64).view(np.uint64)
+    hashes, several = orths[firsts], (ends - firsts > 1).nonzero()[0]
+    if len(several):
+        raw, width = orths.tobytes(), orths.itemsize
+        bounds = ((column[several] * width).tolist() for column in (firsts, ends))
+        found = [hash(raw[start:end]) for start, end in zip(*bounds, strict=True)]
+        hashes.view(np.int64)[several] = found
     return hashes, several
 
 

@@ -24,6 +24,8 @@ TextsOf = Callable[[Integers], list[str]]
 _MOST_KEPT, _MOST_OF_ONE = 8 * 2**20, 2048
 # What Python itself needs for a key and its value.
 _OVERHEAD = 150
+# So many chunks are looked up one by one, whether they are different or not.
+_FEW = 64
 # Chunks of one text for the tokenizer, which takes several texts at once.
 _PER_TEXT = 256
 # Id, first character, and the one after the last.
@@ -63,21 +65,25 @@ class ChunkCache:
             Id of each piece, its first character in its chunk and the one after its
             last, int32 [N, 3]; and how many pieces each chunk has, int64 [C].
         """
-        places, kinds = different(keys)
-        own = keys[places].tolist()
+        are_few = len(keys) <= _FEW
+        places, kinds = (None, None) if are_few else different(keys)
+        own = keys[places].tolist() if places is not None else keys.tolist()
         found: list[Any] = list(map(self._known.get, own))
         if None in found:
-            missing = [kind for kind, value in enumerate(found) if value is None]
-            new = self._cut(texts_of(places[missing]))
-            for kind, value in zip(missing, new, strict=True):
-                found[kind] = value
-            self._remember({own[kind]: found[kind] for kind in missing})
-        row = np.frombuffer(b"".join(found), dtype=np.int32).reshape(-1, _COLUMNS)
+            missing = {own[i]: i for i, value in enumerate(found) if value is None}
+            numbers = np.array(list(missing.values()))
+            texts = texts_of(numbers if places is None else places[numbers])
+            new = dict(zip(missing, self._cut(texts), strict=True))
+            found = [new[own[i]] if v is None else v for i, v in enumerate(found)]
+            self._remember(new)
+        rows = np.frombuffer(b"".join(found), dtype=np.int32).reshape(-1, _COLUMNS)
         sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        sizes //= _COLUMNS * row.itemsize
+        sizes //= _COLUMNS * rows.itemsize
+        if kinds is None:
+            return rows, sizes
         counts = sizes[kinds]
         shifts = heads(sizes)[kinds] - heads(counts)
-        return row[np.arange(counts.sum()) + shifts.repeat(counts)], counts
+        return rows[np.arange(counts.sum()) + shifts.repeat(counts)], counts
 
     def _remember(self, new: Mapping[int, bytes]) -> None:
         kept = {k: v for k, v in new.items() if len(v) <= _MOST_OF_ONE}

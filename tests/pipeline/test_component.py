@@ -17,7 +17,7 @@ from spacy_electra.pipeline.component import (
     HeadComponent,
     annotate_in_groups,
 )
-from spacy_electra.pipeline.per_token import store_flags, store_marks, store_per_token
+from spacy_electra.pipeline.per_token import store_marks, store_per_token
 from spacy_electra.pipeline.training.losses import cross_entropy, sigmoid_of_each
 
 
@@ -243,7 +243,7 @@ def test_flags_of_many_docs_are_those_of_each_whatever_was_set_before(default):
     tokens = [token for doc in docs for token in doc]
     flags = np.arange(len(tokens)) % 3 == 1
     for wanted in (flags, ~flags, np.zeros(len(tokens), dtype=bool)):
-        store_flags(docs, "flag", wanted)
+        store_per_token(docs, {}, {"flag": wanted})
         assert [token._.flag for token in tokens] == wanted.tolist()
         # Even where no token has it, one sees that it was set.
         assert all(("._.", "flag", 0, None) in doc.user_data for doc in docs if doc)
@@ -251,11 +251,12 @@ def test_flags_of_many_docs_are_those_of_each_whatever_was_set_before(default):
             retokenizer.merge(docs[0][:1])
     assert docs[0]._.flag == "of the Doc"
     copied = Doc.from_docs(docs)
-    store_flags(docs, "flag", flags)
-    store_flags([docs[0][2:].as_doc(copy_user_data=True)], "flag", flags[2:4])
+    store_per_token(docs, {}, {"flag": flags})
+    apart = docs[0][2:].as_doc(copy_user_data=True)
+    store_per_token([apart], {}, {"flag": flags[2 : 2 + len(apart)]})
     assert [token._.flag for token in tokens] == flags.tolist()
     assert not any(token._.flag for token in copied)
-    store_flags([], "flag", flags[:0])
+    store_per_token([], {}, {"flag": flags[:0]})
 
 
 def test_probabilities_of_many_texts_are_those_of_each():
