@@ -21,7 +21,7 @@ from ..models import PackedBatch, split_by_tokens
 from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..models.streams import passes_for_streams, run_in_streams, split_evenly
-from ..tokenization.alignment import Pieces, align
+from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
 from .encoder_shim import EncoderShim, Tuning
@@ -206,7 +206,14 @@ def encode_texts(
     note_language(shim, docs)
     pieces = align(docs, shim.tokenizer)
     windows = windows_of(model, shim, pieces, fixed_texts(texts, shim))
-    hidden, backprop_rows = encode(shim, windows, model.attrs["max_tokens"], is_train)
+    max_tokens = model.attrs["max_tokens"]
+    if not is_train and current_division() is None:
+        rows = np.concatenate([windows.piece_rows, windows.cls_rows])
+        kept = torch2xp(infer_rows(shim, windows, max_tokens, rows))
+        count = len(windows.piece_rows)
+        return _piece_states(kept[:count], kept[count:], windows, pieces), _never
+
+    hidden, backprop_rows = encode(shim, windows, max_tokens, is_train)
     piece_rows, cls_rows = (
         torch.from_numpy(rows).to(hidden.device)
         for rows in (windows.piece_rows, windows.cls_rows)
@@ -215,12 +222,8 @@ def encode_texts(
     def states_of(rows: Tensor) -> Any:
         return torch2xp(hidden.index_select(0, rows).float())
 
-    result = PieceStates(
-        states=states_of(piece_rows),
-        cls=partial(states_of, cls_rows),
-        windows_per_doc=cast(Ints1d, windows.windows_per_text),
-        pieces=pieces,
-        windows=windows,
+    result = _piece_states(
+        states_of(piece_rows), partial(states_of, cls_rows), windows, pieces
     )
 
     def backprop_states(gradient: PieceStates) -> Sequence[Text]:
@@ -231,6 +234,23 @@ def encode_texts(
         return texts
 
     return result, backprop_states
+
+
+def _piece_states(
+    states: Any, cls_states: Any, windows: Windows, pieces: Sequence[Pieces]
+) -> PieceStates:
+    return PieceStates(
+        states=states,
+        cls=cls_states,
+        windows_per_doc=cast(Ints1d, windows.windows_per_text),
+        pieces=pieces,
+        windows=windows,
+    )
+
+
+def _never(gradient: PieceStates) -> Sequence[Text]:
+    """The callback of states that were not asked for in training."""
+    raise ValueError(Errors.SE301())
 
 
 def note_language(shim: EncoderShim, docs: Sequence[Doc]) -> None:
@@ -359,19 +379,13 @@ def _encode_all(
     def one_pass(batch: PackedBatch) -> tuple[Tensor, Callable[[Tensor], None]]:
         return run(partial(_compute, states_of, batch.to(device)))
 
-    passes = None
-    most = None if is_train else shim.rows_per_pass
-    if most is not None:
-        # Others keep what they find of each pass, in order.
-        if states_of is last_hidden:
-            in_flight = min(max_tokens, torch.get_num_threads() * most)
-            passes = passes_for_streams(whole.lengths, in_flight)
-        max_tokens = min(max_tokens, most)
-    if passes is None:
-        results = [one_pass(batch) for batch in _runs(whole, max_tokens)]
+    # Others keep what they find of each pass, in order.
+    can_stream = not is_train and states_of is last_hidden
+    batches, streams = _passes(shim, whole, max_tokens, is_train, can_stream)
+    if streams:
+        results = run_in_streams(one_pass, batches)
     else:
-        groups = split_evenly(whole.lengths, passes)
-        results = run_in_streams(one_pass, _batches(whole, groups))
+        results = [one_pass(batch) for batch in batches]
     outputs = [output for output, _ in results]
     backprops = [backprop for _, backprop in results]
     if outputs:
@@ -388,6 +402,75 @@ def _encode_all(
             start += size
 
     return hidden.detach(), backprop_rows
+
+
+def infer_rows(
+    shim: EncoderShim, windows: Windows, max_tokens: int, rows: Integers
+) -> Tensor:
+    """Run a network that does not learn, and keep some of the last states.
+
+    Those of each pass go to their places at once, so that beside the result there is
+    never more in memory than the passes that run at the time.
+
+    Args:
+        shim: Holds the network.
+        windows: T rows in all.
+        max_tokens: Most rows of one forward pass.
+        rows: Those to keep, each once, in the order of the result, int64 [n].
+
+    Returns:
+        float32 [n, H].
+    """
+    device, run = shim.device, shim.ready(is_train=False)
+    batches, streams = _passes(shim, _as_batch(windows), max_tokens, False, True)
+
+    def states_of(batch: PackedBatch) -> Tensor:
+        return run(partial(_compute, last_hidden, batch.to(device)))[0].detach()
+
+    if len(batches) == 1:
+        wanted = torch.from_numpy(rows).to(device)
+        return states_of(batches[0]).index_select(0, wanted).float()
+    # What nobody wants goes to one place more.
+    places = np.full(len(windows.input_ids), len(rows))
+    places[rows] = np.arange(len(rows))
+    places_of_passes = (
+        torch.from_numpy(places)
+        .to(device)
+        .split([len(batch.input_ids) for batch in batches])
+    )
+    width = shim.network.config.hidden_size
+    kept = torch.empty((len(rows) + 1, width), device=device)
+
+    def one_pass(item: tuple[PackedBatch, Tensor]) -> None:
+        batch, own = item
+        kept.index_copy_(0, own, states_of(batch).float())
+
+    items = list(zip(batches, places_of_passes, strict=True))
+    if streams:
+        run_in_streams(one_pass, items)
+    else:
+        for item in items:
+            one_pass(item)
+    return kept[:-1]
+
+
+def _passes(
+    shim: EncoderShim,
+    whole: PackedBatch,
+    max_tokens: int,
+    is_train: bool,
+    can_stream: bool,
+) -> tuple[list[PackedBatch], bool]:
+    """The batches of one forward pass each, and whether several run at a time."""
+    most = None if is_train else shim.rows_per_pass
+    if most is not None:
+        if can_stream:
+            in_flight = min(max_tokens, torch.get_num_threads() * most)
+            passes = passes_for_streams(whole.lengths, in_flight)
+            if passes is not None:
+                return _batches(whole, split_evenly(whole.lengths, passes)), True
+        max_tokens = min(max_tokens, most)
+    return _runs(whole, max_tokens), False
 
 
 def _compute(
