@@ -76,6 +76,8 @@ def without_network(nlp: Language, name: str) -> Any:
     Logits are such that two tokens in a hundred are marked.
     """
     component: Any = nlp.get_pipe(name)
+    # Once as it is, which prepares what a pipeline in use has.
+    component.predict([Doc(nlp.vocab, words=["word"])])
     model = component.model
     encoder = model.encoder.shim if name == "electra_rtd" else model.shim
     states = torch.zeros(2**17, encoder.network.config.hidden_size)

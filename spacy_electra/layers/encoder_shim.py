@@ -21,6 +21,7 @@ from ..models.int8 import Int8Encoder, can_quantize
 from ..models.precision import INT8, PRECISIONS, resolve_precision
 from ..tokenization import ElectraTokenizer
 from ..tokenization.alignment import Pieces, joined
+from .freed_memory import keep_freed_memory
 from .network_shim import NetworkShim, Run, Weights
 from .weight_watch import WeightWatch
 
@@ -211,6 +212,7 @@ class EncoderShim(NetworkShim):
 
     def _runner(self, network: Any, is_train: bool, precision: str) -> Run:
         if not is_train:
+            keep_freed_memory()
             network = self._for_inference(precision)
         return super()._runner(network, is_train, precision)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -40,16 +40,18 @@ def store_per_token(
             # Somebody has registered it with a default that tells something else.
             dense[name] = flag
     starts = bounds.starts.tolist()
-    items = []
-    for name, own in dense.items():
-        keys: list[Any] = [_token_key(name, start) for start in starts]
-        items.append((keys, own.tolist()))
-    first = 0
-    for doc in docs:
-        part = slice(first, first + len(doc))
-        for keys, listed in items:
-            doc.user_data.update(zip(keys[part], listed[part], strict=True))
-        first = part.stop
+    # Keys as `_token_key` makes them, faster.
+    items: list[Any] = [
+        zip(
+            zip(repeat("._."), repeat(name), starts, repeat(None)),
+            own.tolist(),
+            strict=True,
+        )
+        for name, own in dense.items()
+    ]
+    for doc, count in zip(docs, bounds.counts.tolist(), strict=True):
+        for item in items:
+            doc.user_data.update(islice(item, count))
 
 
 def _store_flags(
