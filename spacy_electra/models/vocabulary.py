@@ -54,26 +54,37 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, targets)
         size = rows_of_a_part(logits)
-        losses = [
-            F.cross_entropy(exact(part), own, reduction="none")
-            for part, own in zip(logits.split(size), targets.split(size), strict=True)
-        ]
+        # The gradient of a row's loss is made of the same softmax.
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        losses = []
+        for start in range(0, max(1, len(logits)), size):
+            rows = slice(start, start + size)
+            scores, own = exact(logits[rows]), targets[rows, None]
+            best, right = scores.amax(-1), scores.gather(1, own).squeeze(1)
+            shares = torch.softmax(scores, dim=-1)
+            # The share of the best is one over the sum of what all are beside it.
+            losses.append(best - right - shares.amax(-1).log())
+            if gradient is not None:
+                shares.scatter_add_(1, own, shares.new_full(own.shape, -1.0))
+                gradient[rows] = shares
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
         return torch.cat(losses)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        logits, targets = ctx.saved_tensors
-        gradient = torch.empty_like(logits)
-        size = rows_of_a_part(logits)
-        parts = (values.split(size) for values in (logits, targets, upstream, gradient))
-        for part, own, scale, result in zip(*parts, strict=True):
-            shares = torch.softmax(exact(part), dim=-1)
-            shares.scatter_add_(1, own[:, None], shares.new_full((len(own), 1), -1.0))
-            result.copy_(shares.mul_(scale[:, None]))
-        return gradient, None
+        (gradient,) = ctx.saved_tensors
+        scale = upstream[:, None]
+        if len(upstream) and bool((upstream == upstream[0]).all()):
+            # As of a mean: torch multiplies bf16 by one number without rounding it.
+            return gradient * float(upstream[0]), None
+        result, size = torch.empty_like(gradient), rows_of_a_part(gradient)
+        parts = (values.split(size) for values in (gradient, scale, result))
+        for part, own, into in zip(*parts, strict=True):
+            into.copy_(exact(part) * own)
+        return result, None
 
 
 @torch.no_grad()

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.adamw import adamw as adamw_step
 
 from ..errors import Errors
 
 WEIGHT_DECAY = 0.01
+# Of steps: a decay of one in a million to this power is zero in float64.
+_LATE = 1e12
 
 
 class AdamWithoutBiasCorrection(Optimizer):
@@ -56,6 +59,9 @@ class AdamWithoutBiasCorrection(Optimizer):
                     self.state[weight]["square"] = torch.zeros_like(weight)
             means = [self.state[p]["mean"] for p in weights]
             squares = [self.state[p]["square"] for p in weights]
+            if all(map(_is_fusable, weights)):
+                _fused_step(group, weights, gradients, means, squares)
+                continue
             torch._foreach_lerp_(means, gradients, 1 - first)
             torch._foreach_mul_(squares, second)
             torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
@@ -63,6 +69,40 @@ class AdamWithoutBiasCorrection(Optimizer):
             torch._foreach_add_(roots, group["eps"])
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_addcdiv_(weights, means, roots, -group["lr"])
+
+
+def _is_fusable(weight: Tensor) -> bool:
+    """Whether torch's kernel for all weights at once serves; not if it is divided."""
+    return type(weight) is nn.Parameter and weight.device.type in ("cpu", "cuda")
+
+
+def _fused_step(
+    group: dict[str, Any],
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+) -> None:
+    """The same step in one pass over memory, with torch's AdamW."""
+    first, second = group["betas"]
+    # After so many steps nothing is left of the correction.
+    late = torch.full((), _LATE, device=weights[0].device)
+    adamw_step(
+        weights,
+        gradients,
+        means,
+        squares,
+        [],
+        [late] * len(weights),
+        fused=True,
+        amsgrad=False,
+        beta1=first,
+        beta2=second,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        maximize=False,
+    )
 
 
 def parameter_groups(

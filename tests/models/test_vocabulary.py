@@ -69,3 +69,11 @@ def test_the_best_class_is_the_first_of_equal_ones():
     assert is_best(logits.bfloat16(), torch.tensor([0, 1, 0])).tolist() == [
         *(False, True, True)
     ]
+
+
+def test_a_class_without_any_share_has_a_finite_loss(part):
+    logits = torch.tensor([[0.0, 300.0, 1.0]], requires_grad=True)
+    loss = cross_entropy(logits, torch.tensor([0]))
+    assert loss.item() == 300.0
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert gradient.tolist() == [[-1.0, 1.0, 0.0]]

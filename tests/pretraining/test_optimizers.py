@@ -2,8 +2,13 @@ import pytest
 import torch
 from small_networks import make_objective
 
+from spacy_electra.pretraining import optimizers
 from spacy_electra.pretraining.objective import ReplacedTokenDetection
-from spacy_electra.pretraining.optimizers import OPTIMIZERS, parameter_groups
+from spacy_electra.pretraining.optimizers import (
+    OPTIMIZERS,
+    AdamWithoutBiasCorrection,
+    parameter_groups,
+)
 
 
 def rates_by_name(objective, groups):
@@ -51,3 +56,32 @@ def test_lower_layers_move_less(name):
         for n in (f"{layers}.0.attention.qkv.bias", f"{layers}.1.attention.qkv.bias")
     ]
     assert moved[0] == pytest.approx(moved[1] / 10, rel=0.05)
+
+
+def test_reference_step_is_that_of_its_formula(monkeypatch):
+    """In one kernel, and as several operations, which weights on other devices take."""
+    torch.manual_seed(0)
+    start = torch.randn(30, 20)
+    gradients = torch.randn(5, 30, 20)
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        for is_fused in (True, False):
+            weight = torch.nn.Parameter(start.to(dtype, copy=True))
+            groups = [{"params": [weight], "weight_decay": 0.1}]
+            optimizer = AdamWithoutBiasCorrection(groups, lr=0.01, betas=(0.8, 0.9))
+            with monkeypatch.context() as patch:
+                if not is_fused:
+                    patch.setattr(optimizers, "_is_fusable", lambda weight: False)
+                for gradient in gradients:
+                    weight.grad = gradient.to(dtype)
+                    optimizer.step()
+            found[dtype, is_fused] = weight.detach()
+            assert set(optimizer.state[weight]) == {"mean", "square"}
+    expected, mean, square = start.double(), 0.0, 0.0
+    for gradient in gradients.double():
+        mean = 0.8 * mean + 0.2 * gradient
+        square = 0.9 * square + 0.1 * gradient**2
+        expected = expected * (1 - 0.01 * 0.1) - 0.01 * mean / (square.sqrt() + 1e-6)
+    for (dtype, _), weight in found.items():
+        tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+        torch.testing.assert_close(weight.double(), expected, rtol=0, atol=tolerance)
