@@ -8,6 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from spacy_electra.source import resolve_source
+from spacy_electra.tokenization import ElectraTokenizer
 
 SENTENCES = [
     "The chef cooked the meal .",
@@ -24,8 +25,11 @@ def benchmarks():
     import from_text
     import gpu
     import growth
+    import step_budget
 
-    return Namespace(gpu=gpu, growth=growth, from_text=from_text)
+    return Namespace(
+        gpu=gpu, growth=growth, from_text=from_text, step_budget=step_budget
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +160,31 @@ def test_a_text_that_comes_alone_takes_its_network_and_all_else():
     assert set(parts) == {"whole", "network", "products", "all but the network"}
     assert all(len(part) == 2 * len(SENTENCES) for part in parts.values())
     assert all(ms > 0 for part in parts.values() for ms in part)
+
+
+def test_a_step_is_divided_into_sections_and_products(
+    benchmarks, tmp_path, monkeypatch
+):
+    step_budget = benchmarks.step_budget
+    lines = []
+    for number in range(40):
+        for place, word in enumerate(SENTENCES[number % 2].split(), 1):
+            tag = "NOUN" if place % 2 else "VERB"
+            lines.append("\t".join([str(place), word, "_", tag, *"__", "0", *"___"]))
+        lines.append("")
+    text = "\n".join(lines) + "\n"
+    (tmp_path / "en_ewt-ud-train.conllu").write_text(text, encoding="utf8")
+    tokenizer = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
+    source = step_budget.checkpoint("small", tokenizer, tmp_path / "source")
+    options = Namespace(clock="cpu", batches=1, rounds=1)
+    monkeypatch.setattr(step_budget, "WORDS", 60)
+    found = step_budget.measure(source, tmp_path, 0, options)
+    parts = ("forward pass", "backward pass", "optimizer", "the rest")
+    kinds = ("products, forward", "products, for rows", "products, for weights")
+    for column in found.values():
+        assert sum(column[part] for part in parts) == pytest.approx(column["all"])
+        assert sum(column[kind] for kind in kinds) == pytest.approx(column["products"])
+        assert min(column[part] for part in (*parts, *kinds, "GELU")) > 0
+    loop, ours = found[step_budget.LOOP], found[step_budget.OURS]
+    assert 0 < ours["rows"] <= loop["rows"]
+    assert loop["random numbers in torch"] > ours["random numbers in torch"]
