@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise, repeat
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Span, Token
 
-from ..tokenization.bounds import Bounds, bounds_of
+from ..tokenization.bounds import bounds_of
 from ..tokenization.ends import heads
 from .attributes import NO_FLAG
 from .component import store_spans
@@ -32,46 +32,47 @@ def store_per_token(
             default.
     """
     bounds = bounds_of(docs)
-    dense = dict(values)
-    for name, flag in flags.items():
-        if (Token.get_extension(name) or (NO_FLAG,))[0] is NO_FLAG:
-            _store_flags(docs, bounds, name, flag)
-        else:
+    dense, sparse = dict(values), []
+    items: list[tuple[Iterator[Any], list[int]]] = []
+    for name, own in flags.items():
+        if (Token.get_extension(name) or (NO_FLAG,))[0] is not NO_FLAG:
             # Somebody has registered it with a default that tells something else.
-            dense[name] = flag
-    starts = bounds.starts.tolist()
-    # Keys as `_token_key` makes them, faster.
-    items: list[Any] = [
-        zip(
-            zip(repeat("._."), repeat(name), starts, repeat(None)),
-            own.tolist(),
-            strict=True,
-        )
-        for name, own in dense.items()
-    ]
-    for doc, count in zip(docs, bounds.counts.tolist(), strict=True):
-        for item in items:
-            doc.user_data.update(islice(item, count))
-
-
-def _store_flags(
-    docs: Sequence[Doc], bounds: Bounds, name: str, flags: NDArray[np.bool_]
-) -> None:
-    counts = bounds.counts
-    is_kept = flags.copy()
-    is_kept[heads(counts)[counts > 0]] = True
-    places = is_kept.nonzero()[0]
-    ends = places.searchsorted(counts.cumsum()).tolist()
-    starts, values = bounds.starts[places].tolist(), flags[places].tolist()
-    for doc, (first, end) in zip(docs, pairwise([0, *ends]), strict=True):
+            dense[name] = own
+            continue
+        sparse.append(name)
+        is_kept = own.copy()
+        is_kept[heads(bounds.counts)[bounds.counts > 0]] = True
+        places = is_kept.nonzero()[0]
+        ends = places.searchsorted(bounds.counts.cumsum())
+        counts = np.diff(ends, prepend=0).tolist()
+        items.append((_entries(name, bounds.starts[places], own[places]), counts))
+    for name, own in dense.items():
+        entries = _entries(name, bounds.starts, own)
+        items.append((entries, bounds.counts.tolist()))
+    for number, doc in enumerate(docs):
         data = doc.user_data
-        # Of tokens that are there no more, too. Keys of spans and of the Doc stay.
-        named = [key for key in data if isinstance(key, tuple) and key[1:2] == (name,)]
-        for key in named:
-            if key[2] is not None and key == _token_key(name, key[2]):
-                del data[key]
-        for start, value in zip(starts[first:end], values[first:end], strict=True):
-            data[_token_key(name, start)] = value
+        if data:
+            for name in sparse:
+                _forget(data, name)
+        for entries, counts in items:
+            data.update(islice(entries, counts[number]))
+
+
+def _entries(
+    name: str, starts: NDArray[np.int64], values: NDArray[Any]
+) -> Iterator[Any]:
+    """Keys and values of tokens as spaCy keeps them in ``doc.user_data``."""
+    keys = zip(repeat("._."), repeat(name), starts.tolist(), repeat(None))
+    return zip(keys, values.tolist(), strict=True)
+
+
+def _forget(data: dict[Any, Any], name: str) -> None:
+    """Take away the values of all tokens, those that are there no more among them."""
+    named = [key for key in data if isinstance(key, tuple) and key[1:2] == (name,)]
+    for key in named:
+        # Others are of spans or of the Doc.
+        if key[2] is not None and key == ("._.", name, key[2], None):
+            del data[key]
 
 
 def store_marks(
@@ -100,7 +101,3 @@ def store_marks(
         own = tokens[start:stop]
         spans = [Span(doc, token, token + 1, label=label) for token in own]
         store_spans(doc, key, spans, scores[start:stop].copy())
-
-
-def _token_key(name: str, start: Any) -> Any:
-    return ("._.", name, start, None)
