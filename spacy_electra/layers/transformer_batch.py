@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -198,18 +197,21 @@ class ElectraBatch(FullTransformerBatch):
 
     def _split_whole(self) -> list[TransformerData]:
         others = self._other_outputs()
-        counts = self.windows.windows_per_text
-        if len(self.windows.lengths) == 1 and self._hidden.dim() == 2:
+        windows, count = self.windows, len(self.pieces)
+        if len(windows.lengths) == 1 and self._hidden.dim() == 2:
             # One text in one window has all rows, and their memory to itself.
             arrays: list[Any] = [torch2xp(self._hidden.float())]
-            of_windows = arrays
         else:
-            arrays = self._rows_apart(self._table.rows, self._table.lengths)
-            of_windows = self._rows_apart(self.windows.cls_rows, counts, above=1)
+            table = self._table
+            arrays = self._rows_apart(table.rows, table.lengths, range(count))
+        several = (windows.windows_per_text > 1).nonzero()[0].tolist()
+        cls_rows, per_text = windows.cls_rows, windows.windows_per_text
+        of_windows = self._rows_apart(cls_rows, per_text, several) if several else []
+        cls_states_of = dict(zip(several, of_windows, strict=True))
         result: list[TransformerData] = []
         for number, states in enumerate(arrays):
             # The first row is the [CLS] of the first window, so often of the only one.
-            cls_states = states[:1] if counts[number] == 1 else of_windows[number]
+            cls_states = cls_states_of.get(number, states[:1])
             data = PieceData(self.pieces, number, states, cls_states, self._tokenizer)
             for key, parts in others.items():
                 own = [part(number, number, number + 1) for part in parts]
@@ -218,7 +220,7 @@ class ElectraBatch(FullTransformerBatch):
         return result
 
     def _rows_apart(
-        self, rows: Integers, counts: Integers, above: int = 0
+        self, rows: Integers, counts: Integers, numbers: Iterable[int]
     ) -> list[Any]:
         """Rows of the last hidden state as arrays, each of which has its own memory.
 
@@ -227,11 +229,11 @@ class ElectraBatch(FullTransformerBatch):
         Args:
             rows: Of all arrays, one after the other.
             counts: Rows of each array.
-            above: Arrays of so many rows or fewer are left empty.
+            numbers: Of the arrays that are wanted.
         """
         hidden = self._last()
-        bounds = [slice(*pair) for pair in pairwise(_starts(counts))]
-        wanted = [own if own.stop - own.start > above else slice(0) for own in bounds]
+        starts = _starts(counts)
+        wanted = [slice(starts[number], starts[number + 1]) for number in numbers]
         if hidden.device.type == "cpu":
             source = hidden.float().numpy()
             return [source.take(rows[own], axis=0) for own in wanted]
