@@ -279,10 +279,12 @@ def of_openvino(
 def of_package(source: Path, peer: Peer, texts: Sequence[str]) -> dict[str, Engine]:
     """`nlp.pipe` with `electra`, in each precision that this processor has."""
     engines: dict[str, Engine] = {}
+    # Not that of a pipeline, which would watch its weights from now on.
+    network = ElectraModel.from_pretrained(source)
     for precision in ("fp32", "bf16", "int8"):
         nlp = electra(str(source), precision)
         model = nlp.get_pipe("electra").model
-        if precision == "int8" and not can_quantize(model.shim.network):
+        if precision == "int8" and not can_quantize(network):
             msg.warn("Left out: int8, which this processor or torch has not")
             continue
         docs = [nlp.make_doc(text) for text in texts]
