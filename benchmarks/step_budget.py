@@ -14,8 +14,8 @@ several rounds:
   that of the weights, of as many rows as each side has, one after the other over the
   same matrices, so that they are in the cache: the machine gives no more. Those within
   attention, of which the shapes depend on the implementation, are left out;
-- the operators of a profile, by kind. A profile makes a step of many small operators
-  slower, so these are larger than they are without.
+- the operators of a profile, by kind. They are timed by the wall clock, and a profile
+  makes a step of many small operators slower, so these are larger than without.
 """
 
 from __future__ import annotations
