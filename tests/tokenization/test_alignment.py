@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
-from spacy_electra.tokenization.alignment import align, align_spans
+from spacy_electra.tokenization.alignment import align, align_spans, joined
 from spacy_electra.tokenization.bounds import token_starts
 
 NLP = spacy.blank("en")
@@ -173,3 +173,20 @@ def test_spans_are_texts_of_words_as_well():
     (of_doc,) = align([doc], japanese_tokenizer())
     assert whole.ids.tolist() == of_doc.ids.tolist()
     assert whole.offsets.tolist() == of_doc.offsets.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(parts=st.lists(texts, max_size=4))
+def test_texts_in_one_row_are_those_that_are_taken_from_it(parts):
+    row = align([NLP.make_doc(text) for text in parts], TOKENIZER)
+    again = joined(list(row))
+    for name in ("ids", "offsets", "counts", "rows", "sizes", "token_counts"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(row, name))
+    unknown = [is_unknown for part in row for is_unknown in part.unknown.tolist()]
+    assert row.unknown.tolist() == np.flatnonzero(unknown).tolist()
+    assert joined(row) is row
+    assert len(row[1:]) == max(len(parts) - 1, 0)
+    if parts:
+        assert row[-1].ids.tolist() == row[len(parts) - 1].ids.tolist()
+    with pytest.raises(IndexError):
+        row[len(parts)]
