@@ -28,7 +28,7 @@ from spacy_electra.pretraining.error_tables import (
     inflected_words,
 )
 from spacy_electra.pretraining.lexicon import Lexicon
-from spacy_electra.pretraining.misspelled import MOST_MISSPELLED, misread, misspell
+from spacy_electra.pretraining.misspellings import MOST_MISSPELLED, misread, misspell
 from spacy_electra.tokenization import ElectraTokenizer
 
 FEWEST_OCCURRENCES = 5

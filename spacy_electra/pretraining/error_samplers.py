@@ -1,6 +1,6 @@
 """Errors that people and machines make, by name: what takes the place of a word.
 
-They work on whole words of a batch and not, as the samplers of ``sampler.py``, at
+They work on whole words of a batch and not, as the samplers of ``samplers.py``, at
 masked pieces: a misspelling has other pieces than the word, and more of them; a word
 that was left out has none. So a batch is rebuilt, and the labels with it. Everything
 that needs text (which words are alike, what a misspelling looks like, how it is cut
@@ -26,7 +26,7 @@ from .error_tables import (
     other_marks,
 )
 from .lexicon import PART_OF_A_WORD, Ints, Lexicon, Words, ranges
-from .misspelled import VARIANTS, listed, spelled, variants
+from .misspellings import VARIANTS, listed, spelled, variants
 
 # Words that people leave out or repeat without noticing, by their rank.
 MOST_SLIPPED = 200

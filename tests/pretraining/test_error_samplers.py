@@ -10,7 +10,7 @@ from spacy_electra.pretraining.error_samplers import (
     ErrorMixture,
 )
 from spacy_electra.pretraining.lexicon import PART_OF_A_WORD, UNKNOWN, Lexicon
-from spacy_electra.pretraining.misspelled import misread, misspell
+from spacy_electra.pretraining.misspellings import misread, misspell
 from spacy_electra.source import resolve_source
 from spacy_electra.tokenization import ElectraTokenizer
 from spacy_electra.tokenization.vocabulary import train_vocabulary
