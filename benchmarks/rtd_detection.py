@@ -275,15 +275,20 @@ def by_pieces(scorer: Discriminator, cases: list[Case]) -> list[Figures]:
 
 
 def false_marks(scorer: Scorer, docs: list[Doc]) -> Figures:
-    """Marks of a thousand words of clean text."""
-    words = marks = 0
+    """Marks of clean text in a thousand words: words, and marked other tokens."""
+    words = marks = others = 0
     for doc, own in zip(docs, scorer(docs), strict=True):
         is_word = np.array([token.is_alpha for token in doc])
+        is_marked = np.nan_to_num(own, nan=-np.inf) >= scorer.threshold
         words += int(is_word.sum())
-        marks += int(
-            (is_word & (np.nan_to_num(own, nan=-np.inf) >= scorer.threshold)).sum()
-        )
-    return {"words": words, "per 1,000": 1000 * marks / max(words, 1)}
+        marks += int((is_word & is_marked).sum())
+        others += int((~is_word & is_marked).sum())
+    thousands = max(words, 1) / 1000
+    return {
+        "words": words,
+        "per 1,000": marks / thousands,
+        "others per 1,000": others / thousands,
+    }
 
 
 def on_pairs(
@@ -350,7 +355,8 @@ def report(figures: dict[str, Figures]) -> None:
     ]
     table("Share found at the usual threshold", rows)
     rows = [
-        [domain, *(f"{f['false marks'][domain]['per 1,000']:.1f}" for f in own)]
+        [f"{domain}{of}", *(f"{f['false marks'][domain][key]:.1f}" for f in own)]
+        for key, of in (("per 1,000", ""), ("others per 1,000", ", not words"))
         for domain in own[0]["false marks"]
     ]
     table("False marks in 1,000 words", rows)

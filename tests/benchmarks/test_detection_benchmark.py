@@ -84,7 +84,22 @@ def test_a_dictionary_marks_what_it_does_not_know(benchmark, counts, doc):
     (scores,) = scorers.Dictionary(counts)(docs)
     assert np.flatnonzero(scores >= 0).tolist() == [1]
     figures = detection.false_marks(scorers.Dictionary(counts), docs)
-    assert figures == {"words": 6, "per 1,000": pytest.approx(1000 / 6)}
+    rates = {"per 1,000": pytest.approx(1000 / 6), "others per 1,000": 0.0}
+    assert figures == {"words": 6, **rates}
+
+
+def test_marked_punctuation_is_counted_apart_from_words(benchmark):
+    detection, _, _ = benchmark
+
+    class EveryToken:
+        threshold = 0.5
+
+        def __call__(self, docs):
+            return [np.ones(len(doc)) for doc in docs]
+
+    docs = [spacy.blank("en")("Well , she went at 12 .")]
+    figures = detection.false_marks(EveryToken(), docs)
+    assert figures == {"words": 4, "per 1,000": 1000.0, "others per 1,000": 750.0}
 
 
 def test_pseudo_likelihood_is_that_of_one_hidden_word_at_a_time(benchmark):
