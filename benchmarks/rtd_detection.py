@@ -44,8 +44,8 @@ from rtd_texts import (
     WordSwaps,
     blimp,
     clean_texts,
-    ewt_test,
-    realec_test,
+    ewt,
+    realec,
     sentences_of,
 )
 from spacy.tokens import Doc
@@ -144,7 +144,7 @@ class Tests:
         misspellings: dict[str, list[str]] | None,
     ) -> None:
         """All but the pairs, from a folder of data and the held-out documents."""
-        web = ewt_test(data)
+        web = ewt(data)
         self.swaps["EWT test"] = swaps_in(web, counts, sentences, share, seed)
         tokenizer = ElectraTokenizer.from_pretrained(resolve_source(BUNDLED))
         made = RealisticErrors(counts, tokenizer, seed, misspellings)
@@ -155,7 +155,7 @@ class Tests:
         ]
         for kind in (*ERROR_KINDS, *(["misspelling"] if misspellings else [])):
             self.errors[kind] = erroneous(made, sound, kind, errors)
-        self.learners = realec_test(data)
+        self.learners = realec(data)
         for name, texts in clean_texts(data, documents).items():
             found = sentences_of(texts, str.isalpha)
             self.domains[name] = take(found, clean, seed)

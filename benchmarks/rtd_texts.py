@@ -36,7 +36,7 @@ FEWEST_WORDS = 8
 # A word's stand-in is drawn from the ranks this share above and below its own.
 RANK_SPREAD = 0.1
 # Every so many sentences of REALEC are measured on; project/scripts splits it alike.
-REALEC_TEST, REALEC_PARTS = (1, 2), 10
+REALEC_TEST, REALEC_DEV, REALEC_PARTS = (1, 2), (0,), 10
 REVIEWS_HELD_OUT_EVERY = 20
 LONGEST_TEXT = 20_000
 Bools = NDArray[np.bool_]
@@ -233,15 +233,15 @@ def sentences_of(texts: Iterable[str], is_word: Callable[[str], bool]) -> list[D
     return found
 
 
-def ewt_test(data: Path) -> list[str]:
+def ewt(data: Path, part: str = "test") -> list[str]:
     """Sentences of web text that no checkpoint of this project has seen."""
-    file = data / "ud_english_ewt" / "en_ewt-ud-test.conllu"
+    file = data / "ud_english_ewt" / f"en_ewt-ud-{part}.conllu"
     lines = file.read_text(encoding="utf8").splitlines()
     return [line[len("# text = ") :] for line in lines if line.startswith("# text = ")]
 
 
-def realec_test(data: Path) -> list[Case]:
-    """Sentences of learners with their errors; the part that is for measuring."""
+def realec(data: Path, parts: Sequence[int] = REALEC_TEST) -> list[Case]:
+    """Sentences of learners with their errors; by default those for measuring."""
     vocab = Vocab()
     cases: list[Case] = []
     rows: list[list[str]] = []
@@ -255,7 +255,7 @@ def realec_test(data: Path) -> list[Case]:
             words = [row[0] for row in rows]
             is_new = " ".join(words) not in seen
             seen.add(" ".join(words))
-            if is_new and number % REALEC_PARTS in REALEC_TEST:
+            if is_new and number % REALEC_PARTS in parts:
                 wrong = np.array([row[1] == "i" for row in rows])
                 cases.append(Case(Doc(vocab, words), wrong, np.ones_like(wrong)))
             rows = []
@@ -298,7 +298,7 @@ def clean_texts(data: Path, held_out: list[str]) -> dict[str, list[str]]:
     ]
     return {
         "encyclopedia": held_out,
-        "web": ewt_test(data),
+        "web": ewt(data),
         "stories": stories,
         "reviews": reviews,
         "questions": asked,
