@@ -109,8 +109,9 @@ def assert_follows(network, before, after):
     with torch.no_grad():
         batch = PackedBatch.from_sequences([torch.arange(9)])
         expected = network.forward_packed(batch).last_hidden_state
-    torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5)
-    assert (after - before).abs().max() > 1e-3
+    # Kernels differ by more where weights are larger, but by far less than a change.
+    torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-4)
+    assert (after - before).abs().max() > 1e-2
 
 
 def loaded_shim(config):
