@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,8 @@ def short_run(
             "training.seed": seed,
         },
     )
-    settings.sampler.errors.clear()
-    settings.sampler.errors.update(errors)
-    return settings
+    # In place of the config's, where an override would be one kind more.
+    return replace(settings, sampler=replace(settings.sampler, errors=errors))
 
 
 def texts_to_judge(

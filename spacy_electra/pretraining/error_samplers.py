@@ -144,10 +144,10 @@ class ErrorMixture:
     ) -> Ints:
         """A kind of error for each place that can have one, else -1, int64 [n]."""
         own, is_mark = words.known[places], words.marks[places] >= 0
-        after = np.minimum(places + 1, len(words.known) - 1)
-        # The word that is marked for another has to be there, and right.
-        free = (words.known[after] != PART_OF_A_WORD) & ~np.isin(after, places)
-        following = words.known[after]
+        following = words.known[np.minimum(places + 1, len(words.known) - 1)]
+        is_chosen = np.zeros(len(words.known), dtype=bool)
+        is_chosen[places] = True
+        free = _next_is_right(words, places, is_chosen)
         before = np.maximum(places - 1, 0)
         inside = (words.known[before] != PART_OF_A_WORD) & (words.marks[before] < 0)
         possible = np.ones((len(places), len(self.kinds)), dtype=bool)
@@ -192,8 +192,7 @@ class ErrorMixture:
                 unmarked, places = places[~is_mark], places[is_mark]
                 drawn = self.before.draw(words.known[unmarked], draws)
                 put[unmarked] = self.first_mark + drawn
-                after = np.minimum(places + 1, len(kind) - 1)
-                free = (words.known[after] != PART_OF_A_WORD) & (kind[after] < 0)
+                free = _next_is_right(words, places, kind >= 0)
                 free &= draws.random(len(places)) < 0.5
                 left_out, places = places[free], places[~free]
             if name in NEEDLESS:
@@ -312,6 +311,14 @@ class _Parts:
     sizes: Ints
     marks: Ints
     same: NDArray[np.bool_]
+
+
+def _next_is_right(
+    words: Words, places: Ints, is_wrong: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether the word that can be marked for each place is there, and right."""
+    after = np.minimum(places + 1, len(words.known) - 1)
+    return (words.known[after] != PART_OF_A_WORD) & ~is_wrong[after]
 
 
 # Put before a word: any frequent word, or one that often stands there.
