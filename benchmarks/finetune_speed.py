@@ -23,7 +23,7 @@ import argparse
 import random
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ IGNORED = -100
 # Words of a batch, padding counted, and texts that are sorted by length together.
 WORDS, POOL = 1000, 1000
 HELD_OUT = 64
+# Most words of a text, 0 for one that is a sentence.
+LONGEST = {"sentences": 0, "documents": 200}
 Texts = Sequence[Doc]
 
 
@@ -241,40 +243,49 @@ def measure(
     ]
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser_of(description: str | None, threads: int) -> argparse.ArgumentParser:
+    """The arguments of what measures fine-tuning steps."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path)
     parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--only", nargs="+", help="names of the rows to measure")
-    parser.add_argument("--parts", nargs="+", default=["sentences", "documents"])
-    arguments = parser.parse_args()
+    parser.add_argument("--parts", nargs="+", default=list(LONGEST))
+    return parser
+
+
+def parts_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
+    """Each part to measure, the checkpoint, and the words of its longest text."""
     torch.set_num_threads(arguments.threads)
     transformers.logging.set_verbosity_error()
-    folder = arguments.data / "ud_english_ewt"
     tokenizer = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
-    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as made:
         source = checkpoint(arguments.shape, tokenizer, Path(made))
-        for part, longest in {"sentences": 0, "documents": 200}.items():
-            if part not in arguments.parts:
-                continue
-            texts = read(folder / "en_ewt-ud-train.conllu", longest)
-            held_out = read(folder / "en_ewt-ud-dev.conllu", longest)[:HELD_OUT]
-            rows = measure(source, texts, held_out, arguments)
-            figures[part] = rows
-            print(f"\n{part}, {arguments.threads} threads")
-            for row in rows:
-                ratios = [
-                    f"{v:5.2f} {k}" for k, v in row.items() if k.startswith("times")
-                ]
-                print(
-                    f"{row['side']:22}{row['words_per_second']:8,.0f} words/s  "
-                    f"loss {row['loss']:.3f}  {'  '.join(ratios)}"
-                )
+        for part in LONGEST:
+            if part in arguments.parts:
+                yield part, source, LONGEST[part]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = parser_of(__doc__, threads=2)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--only", nargs="+", help="names of the rows to measure")
+    arguments = parser.parse_args()
+    folder = arguments.data / "ud_english_ewt"
+    figures: dict[str, Any] = {}
+    for part, source, longest in parts_of(arguments):
+        texts = read(folder / "en_ewt-ud-train.conllu", longest)
+        held_out = read(folder / "en_ewt-ud-dev.conllu", longest)[:HELD_OUT]
+        rows = measure(source, texts, held_out, arguments)
+        figures[part] = rows
+        print(f"\n{part}, {arguments.threads} threads")
+        for row in rows:
+            ratios = [f"{v:5.2f} {k}" for k, v in row.items() if k.startswith("times")]
+            print(
+                f"{row['side']:22}{row['words_per_second']:8,.0f} words/s  "
+                f"loss {row['loss']:.3f}  {'  '.join(ratios)}"
+            )
     print(machine())
     write_result(f"finetune_speed_{arguments.threads}", figures)
 

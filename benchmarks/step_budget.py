@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,15 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from encoder_speed import CLOCKS, SHAPES, checkpoint
-from finetune_speed import WORDS, batches, read, sides
+from encoder_speed import CLOCKS
+from finetune_speed import WORDS, batches, parser_of, parts_of, read, sides
 from machine import machine, write_result
 
 from spacy_electra.models import ElectraConfig
 from spacy_electra.models.linear import product
-from spacy_electra.source import resolve_source
-from spacy_electra.tokenization import ElectraTokenizer
 
 LOOP, OURS = "Transformers, bf16", "electra, bf16"
 # Rounds over the products of a step.
@@ -227,27 +223,16 @@ def show(title: str, columns: dict[str, Milliseconds]) -> None:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser = parser_of(__doc__, threads=1)
     parser.add_argument("--batches", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", nargs="+", default=["sentences", "documents"])
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    transformers.logging.set_verbosity_error()
     folder = arguments.data / "ud_english_ewt"
-    tokenizer = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
     figures: dict[str, Any] = {}
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as made:
-        source = checkpoint(arguments.shape, tokenizer, Path(made))
-        for part, longest in {"sentences": 0, "documents": 200}.items():
-            if part in arguments.parts:
-                figures[part] = measure(source, folder, longest, arguments)
-                show(f"{part}, {arguments.threads} threads", figures[part])
+    for part, source, longest in parts_of(arguments):
+        figures[part] = measure(source, folder, longest, arguments)
+        show(f"{part}, {arguments.threads} threads", figures[part])
     print(machine(), f"{time.perf_counter() - started:.0f} s")
     write_result(f"step_budget_{arguments.threads}", figures)
 
