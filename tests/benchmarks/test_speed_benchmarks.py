@@ -22,13 +22,18 @@ def benchmarks():
     """The modules by name."""
     pytest.importorskip("spacy_transformers")
     pytest.importorskip("matplotlib")
+    import encoder_speed
     import from_text
     import gpu
     import growth
     import step_budget
 
     return Namespace(
-        gpu=gpu, growth=growth, from_text=from_text, step_budget=step_budget
+        encoder_speed=encoder_speed,
+        from_text=from_text,
+        gpu=gpu,
+        growth=growth,
+        step_budget=step_budget,
     )
 
 
@@ -175,7 +180,9 @@ def test_a_step_is_divided_into_sections_and_products(
     text = "\n".join(lines) + "\n"
     (tmp_path / "en_ewt-ud-train.conllu").write_text(text, encoding="utf8")
     tokenizer = ElectraTokenizer.from_pretrained(resolve_source("en_tiny"))
-    source = step_budget.checkpoint("small", tokenizer, tmp_path / "source")
+    source = benchmarks.encoder_speed.checkpoint(
+        "small", tokenizer, tmp_path / "source"
+    )
     options = Namespace(clock="cpu", batches=1, rounds=1)
     monkeypatch.setattr(step_budget, "WORDS", 60)
     found = step_budget.measure(source, tmp_path, 0, options)
