@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -199,10 +200,12 @@ class EncoderShim(NetworkShim):
         weight: Tensor = self._own_network.embeddings.word_embeddings.weight
         return weight.device
 
-    @property
-    def rows_per_pass(self) -> int | None:
-        """Most rows that a pass of inference should have; None for any number."""
-        device = self.device
+    def rows_per_pass(self, device: torch.device) -> int | None:
+        """Most rows that a pass of inference should have; None for any number.
+
+        Args:
+            device: Where the network is.
+        """
         if device.type != "cpu":
             return None
         # fp32 fills the caches with half as many rows.
@@ -214,6 +217,9 @@ class EncoderShim(NetworkShim):
         if not is_train:
             keep_freed_memory()
             network = self._for_inference(precision)
+            if isinstance(network, InferenceEncoder):
+                # It needs no context, and to enter one takes long for a short text.
+                return partial(_infer, network)
         return super()._runner(network, is_train, precision)
 
     def _for_inference(self, precision: str) -> Any:
@@ -317,6 +323,17 @@ class EncoderShim(NetworkShim):
         EncoderShim.__init__(self, state["precision"], state["tuning"])
         self.id = state["id"]
         self.from_bytes(state["data"])
+
+
+def _infer(
+    encoder: InferenceEncoder, compute: Callable[[Any], Tensor]
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """What ``ready`` gives where an encoder for inference stands in."""
+    return compute(encoder), _never
+
+
+def _never(gradient: Tensor) -> None:
+    raise ValueError(Errors.SE301())
 
 
 def check_precision(precision: str) -> None:

@@ -20,7 +20,12 @@ from ..errors import Errors
 from ..models import PackedBatch, split_by_tokens
 from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
-from ..models.streams import passes_for_streams, run_in_streams, split_evenly
+from ..models.streams import (
+    FEWEST_ROWS,
+    passes_for_streams,
+    run_in_streams,
+    split_evenly,
+)
 from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
@@ -381,7 +386,8 @@ def _encode_all(
 
     # Others keep what they find of each pass, in order.
     can_stream = not is_train and states_of is last_hidden
-    batches, streams = _passes(shim, whole, max_tokens, is_train, can_stream)
+    most = None if is_train else shim.rows_per_pass(device)
+    batches, streams = _passes(whole, max_tokens, most, can_stream)
     if streams:
         results = run_in_streams(one_pass, batches)
     else:
@@ -401,7 +407,7 @@ def _encode_all(
             backprop(gradient.narrow(-2, start, size))
             start += size
 
-    return hidden.detach(), backprop_rows
+    return hidden.detach() if hidden.requires_grad else hidden, backprop_rows
 
 
 def infer_rows(
@@ -422,7 +428,8 @@ def infer_rows(
         float32 [n, H].
     """
     device, run = shim.device, shim.ready(is_train=False)
-    batches, streams = _passes(shim, _as_batch(windows), max_tokens, False, True)
+    most = shim.rows_per_pass(device)
+    batches, streams = _passes(_as_batch(windows), max_tokens, most, True)
 
     def states_of(batch: PackedBatch) -> Tensor:
         return run(partial(_compute, last_hidden, batch.to(device)))[0].detach()
@@ -455,16 +462,18 @@ def infer_rows(
 
 
 def _passes(
-    shim: EncoderShim,
-    whole: PackedBatch,
-    max_tokens: int,
-    is_train: bool,
-    can_stream: bool,
+    whole: PackedBatch, max_tokens: int, most: int | None, can_stream: bool
 ) -> tuple[list[PackedBatch], bool]:
-    """The batches of one forward pass each, and whether several run at a time."""
-    most = None if is_train else shim.rows_per_pass
+    """The batches of one forward pass each, and whether several run at a time.
+
+    Args:
+        whole: What they are cut from.
+        max_tokens: Most rows of all that run at a time.
+        most: Rows that one should have at most; None for any number.
+        can_stream: Whether several may run at a time.
+    """
     if most is not None:
-        if can_stream:
+        if can_stream and len(whole.input_ids) >= 2 * FEWEST_ROWS:
             in_flight = min(max_tokens, torch.get_num_threads() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
             if passes is not None:

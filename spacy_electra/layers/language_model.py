@@ -115,13 +115,14 @@ class LanguageModel:
         run_encoder = encoder.ready(is_train=False)
         run_head = head.ready(is_train=False, precision=encoder.precision)
         attrs = window_attributes(model.encoder)
+        most = encoder.rows_per_pass(encoder.device)
         return cls(
             encode=lambda batch: run_encoder(partial(last_hidden, batch=batch))[0],
             head=lambda hidden: run_head(lambda network: network(hidden))[0],
             tokenizer=encoder.tokenizer,
             device=encoder.device,
             window=attrs["window"],
-            max_tokens=min(attrs["max_tokens"], encoder.rows_per_pass or np.inf),
+            max_tokens=min(attrs["max_tokens"], most or np.inf),
         )
 
     @torch.no_grad()

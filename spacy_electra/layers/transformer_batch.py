@@ -196,14 +196,15 @@ class ElectraBatch(FullTransformerBatch):
         return self._split_whole() if self.is_whole else self._split_spans()
 
     def _split_whole(self) -> list[TransformerData]:
+        if len(self.windows.lengths) == 1 and self._hidden.dim() == 2:
+            # One text in one window has all rows, and their memory to itself; nothing
+            # else was asked for.
+            states = _array(self._hidden.float())
+            return [PieceData(self.pieces, 0, states, states[:1], self._tokenizer)]
         others = self._other_outputs()
         windows, count = self.windows, len(self.pieces)
-        if len(windows.lengths) == 1 and self._hidden.dim() == 2:
-            # One text in one window has all rows, and their memory to itself.
-            arrays: list[Any] = [torch2xp(self._hidden.float())]
-        else:
-            table = self._table
-            arrays = self._rows_apart(table.rows, table.lengths, range(count))
+        table = self._table
+        arrays = self._rows_apart(table.rows, table.lengths, range(count))
         several = (windows.windows_per_text > 1).nonzero()[0].tolist()
         cls_rows, per_text = windows.cls_rows, windows.windows_per_text
         of_windows = self._rows_apart(cls_rows, per_text, several) if several else []
@@ -405,6 +406,11 @@ class ElectraBatch(FullTransformerBatch):
             cls_rows = torch.from_numpy(self.windows.cls_rows).to(device)
             last.index_add_(0, cls_rows, of_cls)
         return whole
+
+
+def _array(states: Tensor) -> Any:
+    """As ``torch2xp``, which looks for modules on each call."""
+    return states.numpy() if states.device.type == "cpu" else torch2xp(states)
 
 
 def _starts(counts: Integers) -> list[int]:

@@ -39,7 +39,7 @@ class InferenceEncoder:
     Beside ``ElectraModel`` it saves the casts of weights, fuses bias, activation and
     residual sum with the products in front of them, and scales weights in place of
     queries. The results are the same but for rounding. It has neither dropout nor
-    gradients.
+    gradients, whatever the context that it is called in.
 
     Args:
         network: With absolute positions and without a causal mask, on the CPU.
@@ -50,6 +50,8 @@ class InferenceEncoder:
         self.network = network
         self.config = network.config
         self.dtype = dtype
+        # What the network itself computes in where it is called.
+        self.padded_dtype = dtype
         tables = network.embeddings
         # They share memory with the network's, and have no gradients.
         self.words = tables.word_embeddings.weight.detach()
@@ -64,7 +66,10 @@ class InferenceEncoder:
 
     def __call__(self, *args: Any, **kwargs: Any) -> EncoderOutput:
         """What the network itself does with a padded batch."""
-        output: EncoderOutput = self.network(*args, **kwargs)
+        dtype = self.padded_dtype
+        casts = dtype != torch.float32
+        with torch.no_grad(), torch.autocast("cpu", dtype, enabled=casts):
+            output: EncoderOutput = self.network(*args, **kwargs)
         return output
 
     def forward_packed(
@@ -74,18 +79,25 @@ class InferenceEncoder:
         longest, limit = max(batch.lengths, default=0), len(self.positions)
         if longest > limit:
             check_length(longest, limit)
-        segments = segments_of(batch.lengths, padded=True)
-        with torch.autocast("cpu", enabled=False):
-            embedded = torch.embedding(self.words, batch.input_ids)
-            embedded += torch.embedding(self.types, batch.token_type_ids)
-            embedded += torch.embedding(self.positions, batch.position_ids)
-            hidden = self.norm(embedded).to(self.dtype)
-            if self.project is not None:
-                hidden = self.project(hidden)
-            states = self._run_layers(hidden, segments, output_hidden_states)
+        # To enter a context takes longer than to see that there is nothing to undo.
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                states = self._run(batch, output_hidden_states)
+        else:
+            states = self._run(batch, output_hidden_states)
         return EncoderOutput(
             states[-1], hidden_states=tuple(states) if output_hidden_states else None
         )
+
+    def _run(self, batch: PackedBatch, keep_all: bool) -> list[Tensor]:
+        segments = segments_of(batch.lengths, padded=True)
+        embedded = torch.embedding(self.words, batch.input_ids)
+        embedded += torch.embedding(self.types, batch.token_type_ids)
+        embedded += torch.embedding(self.positions, batch.position_ids)
+        hidden = self.norm(embedded).to(self.dtype)
+        if self.project is not None:
+            hidden = self.project(hidden)
+        return self._run_layers(hidden, segments, keep_all)
 
     def _lay_out(self) -> Sequence[Any]:
         """The layers, as ``_run_layers`` takes them."""

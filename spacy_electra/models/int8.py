@@ -33,7 +33,7 @@ from .int8_few_rows import (
     has_floats_linear,
 )
 from .packing import PackedBatch, Segment
-from .precision import has_fast_bf16
+from .precision import has_fast_bf16, resolve_precision
 
 # How much of the differences between columns moves from what comes into a product to
 # its weight (Xiao et al., 2023, call it alpha), and how many columns of the inner
@@ -242,6 +242,7 @@ class Int8Encoder(InferenceEncoder):
         self.offset = first.bias.detach()
         self.sequences = sequences
         super().__init__(network, torch.float32)
+        self.padded_dtype = resolve_precision("auto", torch.device("cpu"))
 
     @torch.no_grad()
     def _lay_out(self) -> Sequence[Any]:

@@ -104,7 +104,8 @@ class PackedBatch:
 
     def to(self, device: torch.device | str) -> PackedBatch:
         """The same batch on some device."""
-        if self.input_ids.device == torch.device(device):
+        own = self.input_ids.device
+        if own == device or own == torch.device(device):
             return self
         return PackedBatch(
             self.input_ids.to(device, non_blocking=True),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast, overload
+from typing import NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,31 +49,70 @@ class Pieces:
         return unknown_tokens(self.ids, self.alignment, self.unk_id)
 
 
-@dataclass(frozen=True, eq=False)
+class Alignment(NamedTuple):
+    """Where the pieces of several texts are, and which belong to each token.
+
+    Args:
+        offsets: As those of ``Pieces``, int64 [N, 2].
+        rows: Of each token of all texts its pieces, counted from the first piece of
+            the first text, int64 [R].
+        sizes: How many of these each token has, int64 [tokens].
+    """
+
+    offsets: Integers
+    rows: Integers
+    sizes: Integers
+
+
 class AlignedTexts(Sequence[Pieces]):
     """The pieces of several texts, end to end.
 
     It is the sequence of their ``Pieces`` as well, which are made as they are asked
-    for: to make thousands of them takes longer than to find what is in them.
+    for: to make thousands of them takes longer than to find what is in them. A network
+    needs the ids alone, so the rest is found when somebody asks.
 
     Args:
         ids: int64 [N].
-        offsets: As those of ``Pieces``, int64 [N, 2].
         counts: Pieces of each text, int64 [texts].
-        rows: Of each token of all texts its pieces, counted from the first piece of
-            the first text, int64 [R].
-        sizes: How many of these each token has, int64 [tokens].
         token_counts: Tokens of each text, int64 [texts].
         unk_ids: Id of the unknown piece in each text, int64 [texts].
+        align: Finds the rest.
     """
 
-    ids: Integers
-    offsets: Integers
-    counts: Integers
-    rows: Integers
-    sizes: Integers
-    token_counts: Integers
-    unk_ids: Integers
+    def __init__(
+        self,
+        ids: Integers,
+        counts: Integers,
+        token_counts: Integers,
+        unk_ids: Integers,
+        align: Callable[[], Alignment],
+    ) -> None:
+        self.ids, self.counts = ids, counts
+        self.token_counts, self.unk_ids = token_counts, unk_ids
+        self._found: Alignment | Callable[[], Alignment] = align
+
+    @property
+    def _alignment(self) -> Alignment:
+        found = self._found
+        if not isinstance(found, Alignment):
+            # What it was found from goes.
+            self._found = found = found()
+        return found
+
+    @property
+    def offsets(self) -> Integers:
+        """See ``Alignment``, as of the next two."""
+        return self._alignment.offsets
+
+    @property
+    def rows(self) -> Integers:
+        """Pieces of each token, int64 [R]."""
+        return self._alignment.rows
+
+    @property
+    def sizes(self) -> Integers:
+        """How many each token has, int64 [tokens]."""
+        return self._alignment.sizes
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -128,6 +167,9 @@ class AlignedTexts(Sequence[Pieces]):
     @property
     def mostly_unknown(self) -> tuple[int, float] | None:
         """The text of which most is unknown, as the function of that name has it."""
+        # A text alone has few pieces, which a list finds sooner.
+        if len(self) == 1 and int(self.unk_ids[0]) not in self.ids.tolist():
+            return None
         return None if self.is_known.all() else _most(~self.is_known, self.counts)
 
 
@@ -138,16 +180,23 @@ def joined(texts: Sequence[Pieces]) -> AlignedTexts:
     counts = np.array([len(text) for text in texts], dtype=np.int64)
     alignments = [text.alignment for text in texts]
     row_counts = np.array([len(a.dataXd) for a in alignments], dtype=np.int64)
-    rows = np.concatenate([NO_IDS, *(a.dataXd.reshape((-1,)) for a in alignments)])
-    rows += heads(counts).repeat(row_counts)
+
+    def align() -> Alignment:
+        rows = np.concatenate([NO_IDS, *(a.dataXd.reshape((-1,)) for a in alignments)])
+        rows += heads(counts).repeat(row_counts)
+        no_offsets = NO_IDS.reshape(0, 2)
+        return Alignment(
+            offsets=np.concatenate([no_offsets, *(t.offsets for t in texts)]),
+            rows=rows,
+            sizes=np.concatenate([NO_IDS, *(a.lengths for a in alignments)]),
+        )
+
     return AlignedTexts(
         ids=np.concatenate([NO_IDS, *(text.ids for text in texts)]),
-        offsets=np.concatenate([NO_IDS.reshape(0, 2), *(t.offsets for t in texts)]),
         counts=counts,
-        rows=rows,
-        sizes=np.concatenate([NO_IDS, *(a.lengths for a in alignments)]),
         token_counts=np.array([len(a.lengths) for a in alignments], dtype=np.int64),
         unk_ids=np.array([text.unk_id for text in texts], dtype=np.int64),
+        align=align,
     )
 
 

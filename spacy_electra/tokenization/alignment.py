@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from thinc.types import Ints1d, Ragged
 
 from .aligned import (
     NO_IDS,
     AlignedTexts,
+    Alignment,
     Pieces,
     joined,
     mostly_unknown,
@@ -23,6 +24,7 @@ from .bounds import Bounds, bounds_of, token_starts
 from .chunks import ChunkCache
 from .ends import heads, spread
 from .marks import reach_marks
+from .runs import ChunkRow
 from .wordpiece import ElectraTokenizer
 
 __all__ = [
@@ -65,7 +67,7 @@ def align(docs: Sequence[Doc], tokenizer: ElectraTokenizer) -> Sequence[Pieces]:
         row = _row_of_texts([doc.text for doc in docs], tokenizer)
     else:
         row = _row_of_chunks(docs, bounds, tokenizer.chunks)
-    return _align(row, bounds, tokenizer.unk_token_id)
+    return _texts(row, bounds, tokenizer.unk_token_id)
 
 
 def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> Sequence[Pieces]:
@@ -101,7 +103,7 @@ def align_spans(spans: Sequence[Span], tokenizer: ElectraTokenizer) -> Sequence[
         row = _row_of_texts(own, tokenizer)
     else:
         row = _row_of_chunks([span.doc for span in spans], bounds, tokenizer.chunks)
-    return _align(row, bounds, tokenizer.unk_token_id)
+    return _texts(row, bounds, tokenizer.unk_token_id)
 
 
 def _pieces_of_words(
@@ -139,15 +141,15 @@ class _Row(NamedTuple):
 
     Args:
         ids: int64 [n].
-        offsets: In the row, int64 [n, 2].
         counts: Pieces of each text, int64 [texts].
         begins: Where in the row each text begins, int64 [texts].
+        offsets: Finds their places in the row, int64 [n, 2].
     """
 
     ids: Integers
-    offsets: Integers
     counts: Integers
     begins: Integers
+    offsets: Callable[[], Integers]
 
 
 def _row_of_texts(texts: Sequence[str], tokenizer: ElectraTokenizer) -> _Row:
@@ -156,88 +158,46 @@ def _row_of_texts(texts: Sequence[str], tokenizer: ElectraTokenizer) -> _Row:
     counts = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
     begins = heads(np.array([len(text) + 1 for text in texts], dtype=np.int64))
     ids = np.concatenate([NO_IDS, *(encoding.ids for encoding in encodings)])
-    offsets = [np.zeros((0, 2), dtype=np.int64)]
-    offsets += [encoding.offsets for encoding in encodings]
-    apart = np.concatenate(offsets) + np.repeat(begins, counts)[:, None]
-    return _Row(ids, reach_marks(apart, " ".join(texts)), counts, begins)
+
+    def offsets() -> Integers:
+        parts = [np.zeros((0, 2), dtype=np.int64)]
+        parts += [encoding.offsets for encoding in encodings]
+        apart = np.concatenate(parts) + np.repeat(begins, counts)[:, None]
+        return reach_marks(apart, " ".join(texts))
+
+    return _Row(ids, counts, begins, offsets)
 
 
 def _row_of_chunks(docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> _Row:
-    """The same row, of texts that are looked up chunk by chunk.
-
-    Args:
-        docs: That of each text.
-        bounds: Of the tokens of all texts.
-        chunks: Knows pieces by the hashes of tokens.
-    """
-    counts = bounds.counts
-    begins = bounds.text_begins()
-    is_last = bounds.blanks.copy()
-    is_last[counts.cumsum()[counts > 0] - 1] = True
-    ends = is_last.nonzero()[0] + 1
-    firsts = np.append(0, ends[:-1]) if len(ends) else ends
-    keys, several = _hashes(bounds.orths, firsts, ends)
-
-    def texts_of(places: Integers) -> list[str]:
-        numbers = heads(counts).searchsorted(firsts[places], side="right") - 1
-        stores = [docs[number].vocab.strings for number in numbers.tolist()]
-        orths = bounds.orths[firsts[places]].tolist()
-        texts = [store[orth] for store, orth in zip(stores, orths, strict=True)]
-        for number in np.isin(places, several).nonzero()[0].tolist():
-            rest = slice(firsts[places[number]] + 1, ends[places[number]])
-            strings = map(stores[number].__getitem__, bounds.orths[rest].tolist())
-            texts[number] += "".join(strings)
-        return texts
-
-    rows, sizes = chunks.pieces_of(keys, texts_of)
-    starts = (bounds.starts + spread(begins, counts))[firsts]
-    offsets = rows[:, 1:] + starts.repeat(sizes)[:, None]
-    if len(counts) == 1:
-        per_text = np.array([len(rows)])
-    else:
-        per_text = np.diff(offsets[:, 0].searchsorted(begins), append=len(rows))
-    return _Row(rows[:, 0].astype(np.int64), offsets, per_text, begins)
+    """The same row, of texts that are looked up chunk by chunk."""
+    found = ChunkRow(docs, bounds, chunks)
+    return _Row(found.ids, found.counts, bounds.text_begins, found.offsets)
 
 
-def _hashes(
-    orths: NDArray[np.uint64], firsts: Integers, ends: Integers
-) -> tuple[NDArray[np.uint64], Integers]:
-    """Hashes of runs of tokens, that of a single one its own.
-
-    Args:
-        orths: Hash of each token.
-        firsts: First token of each run.
-        ends: The one after its last.
-
-    Returns:
-        Of each run its hash; and which runs have several tokens, ascending.
-    """
-    hashes, several = orths[firsts], (ends - firsts > 1).nonzero()[0]
-    if len(several):
-        raw, width = orths.tobytes(), orths.itemsize
-        bounds = ((column[several] * width).tolist() for column in (firsts, ends))
-        found = [hash(raw[start:end]) for start, end in zip(*bounds, strict=True)]
-        hashes.view(np.int64)[several] = found
-    return hashes, several
-
-
-def _align(row: _Row, bounds: Bounds, unk_id: int) -> AlignedTexts:
+def _texts(row: _Row, bounds: Bounds, unk_id: int) -> AlignedTexts:
     """The pieces of each text, given those of all and where their tokens are."""
+    return AlignedTexts(
+        ids=row.ids,
+        counts=row.counts,
+        token_counts=bounds.counts,
+        unk_ids=np.array([unk_id]).repeat(len(row.counts)),
+        align=partial(_align, row, bounds),
+    )
+
+
+def _align(row: _Row, bounds: Bounds) -> Alignment:
+    offsets = row.offsets()
     starts = bounds.starts + spread(row.begins, bounds.counts)
     ends = starts + bounds.sizes
     # Several pieces may come from one character (a syllable of Hangul is normalized to
     # its letters), but neither their starts nor their ends ever go back.
-    first = row.offsets[:, 1].searchsorted(starts, side="right")
-    after = row.offsets[:, 0].searchsorted(ends, side="left")
+    first = offsets[:, 1].searchsorted(starts, side="right")
+    after = offsets[:, 0].searchsorted(ends, side="left")
     sizes = np.maximum(after - first, 0)
     # The tokenizer drops some white space (a form feed) inside of a piece.
     sizes[bounds.is_space] = 0
-    return AlignedTexts(
-        ids=row.ids,
-        offsets=row.offsets - spread(row.begins, row.counts)[:, None],
-        counts=row.counts,
+    return Alignment(
+        offsets=offsets - spread(row.begins, row.counts)[:, None],
         rows=np.arange(sizes.sum()) + (first - heads(sizes)).repeat(sizes),
         sizes=sizes,
-        token_counts=bounds.counts,
-        unk_ids=np.full(len(row.counts), unk_id),
     )

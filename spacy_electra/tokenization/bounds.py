@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,25 +22,57 @@ _Remembered = dict[tuple[int, ...], tuple["Bounds", list[Doc]]]
 _remembered: ContextVar[_Remembered | None] = ContextVar("bounds", default=None)
 
 
-class Bounds(NamedTuple):
+class Bounds:
     """Where the tokens of texts are, one text after the other.
 
+    What follows from spaCy's attributes is found when somebody asks: for the pieces of
+    a text that comes alone little of it is needed before the network has run.
+
     Args:
-        starts: First character of each token in its own text, int64 [n].
-        sizes: Characters of each token, int64 [n].
-        blanks: Which tokens a blank follows, bool [n].
-        is_space: Which tokens are white space, bool [n].
-        orths: Hash of each token's text, uint64 [n].
+        table: What spaCy says of each token, its hash, length, whether a blank follows,
+            and whether it is white space, uint64 [n, 4].
         counts: Tokens of each text, int64 [texts].
     """
 
-    starts: Integers
-    sizes: Integers
-    blanks: NDArray[np.bool_]
-    is_space: NDArray[np.bool_]
-    orths: NDArray[np.uint64]
-    counts: Integers
+    def __init__(self, table: NDArray[np.uint64], counts: Integers) -> None:
+        self.counts = counts
+        self._table = table
 
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def orths(self) -> NDArray[np.uint64]:
+        """Hash of each token's text, uint64 [n]."""
+        return self._table[:, 0]
+
+    @cached_property
+    def sizes(self) -> Integers:
+        """Characters of each token, int64 [n]."""
+        return self._table[:, 1].astype(np.int64)
+
+    @property
+    def blanks(self) -> NDArray[np.uint64]:
+        """1 for a token that a blank follows, 0 for others, uint64 [n]."""
+        return self._table[:, 2]
+
+    @property
+    def is_space(self) -> NDArray[np.bool_]:
+        """Which tokens are white space, bool [n]."""
+        return self._table[:, 3] != 0
+
+    @cached_property
+    def starts(self) -> Integers:
+        """First character of each token in its own text, int64 [n]."""
+        starts = heads(self.sizes + self.blanks.astype(np.int64))
+        if len(self.counts) > 1:
+            # Where each text begins among all; one without tokens begins nowhere.
+            filled = self.counts > 0
+            begins = heads(self.counts)[filled]
+            starts -= np.repeat(starts[begins], self.counts[filled])
+        return starts
+
+    @cached_property
     def text_begins(self) -> Integers:
         """First character of each text, were they in a row, two apart, int64 [texts].
 
@@ -47,7 +80,8 @@ class Bounds(NamedTuple):
         """
         if len(self.counts) == 1:
             return _ZERO
-        ends = np.concatenate([[0], (self.sizes + self.blanks).cumsum()])
+        lengths = self.sizes + self.blanks.astype(np.int64)
+        ends = np.concatenate([[0], lengths.cumsum()])
         sizes = np.diff(ends[np.concatenate([[0], self.counts.cumsum()])])
         return heads(sizes + 1)
 
@@ -59,17 +93,7 @@ class Bounds(NamedTuple):
             counts: Tokens of each, int64 [texts].
         """
         tokens = np.arange(counts.sum()) + np.repeat(firsts - heads(counts), counts)
-        filled = counts > 0
-        starts = self.starts[tokens]
-        starts -= np.repeat(self.starts[firsts[filled]], counts[filled])
-        return Bounds(
-            starts=starts,
-            sizes=self.sizes[tokens],
-            blanks=self.blanks[tokens],
-            is_space=self.is_space[tokens],
-            orths=self.orths[tokens],
-            counts=counts,
-        )
+        return Bounds(self._table[tokens], counts)
 
 
 @contextmanager
@@ -101,22 +125,11 @@ def bounds_of(docs: Sequence[Doc]) -> Bounds:
 def _bounds_of(docs: Sequence[Doc]) -> Bounds:
     # spaCy's types have floats there.
     rows: list[Any] = [doc.to_array(_ATTRIBUTES) for doc in docs]
+    counts = np.array([*map(len, rows)], dtype=np.int64)
     if len(rows) == 1:
-        (table,) = rows
-    else:
-        empty = np.zeros((0, len(_ATTRIBUTES)), dtype=np.uint64)
-        table = np.concatenate([empty, *rows])
-    orths = np.ascontiguousarray(table[:, 0])
-    sizes, blanks, is_space = table[:, 1:].astype(np.int64).T
-    starts = heads(sizes + blanks)
-    counts = np.array([len(part) for part in rows], dtype=np.int64)
-    if len(rows) > 1:
-        # Where each text begins among all; one without tokens begins nowhere.
-        filled = counts > 0
-        starts -= np.repeat(starts[heads(counts)[filled]], counts[filled])
-    return Bounds(
-        starts, sizes, blanks.astype(bool), is_space.astype(bool), orths, counts
-    )
+        return Bounds(rows[0], counts)
+    empty = np.zeros((0, len(_ATTRIBUTES)), dtype=np.uint64)
+    return Bounds(np.concatenate([empty, *rows]), counts)
 
 
 def token_starts(doc: Doc) -> Integers:

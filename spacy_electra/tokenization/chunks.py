@@ -25,11 +25,12 @@ _MOST_KEPT, _MOST_OF_ONE = 8 * 2**20, 2048
 # What Python itself needs for a key and its value.
 _OVERHEAD = 150
 # So many chunks are looked up one by one, whether they are different or not.
-_FEW = 64
+FEW = 64
 # Chunks of one text for the tokenizer, which takes several texts at once.
 _PER_TEXT = 256
-# Id, first character, and the one after the last.
+# Id, first character, and the one after the last, and the bytes of that.
 _COLUMNS = 3
+_BYTES = _COLUMNS * np.dtype(np.int32).itemsize
 # Neither joins what blanks separate, nor looks beyond them.
 _NORMALIZERS = {
     *("BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents")
@@ -53,8 +54,8 @@ class ChunkCache:
         self._size = 0
 
     def pieces_of(
-        self, keys: NDArray[np.uint64], texts_of: TextsOf
-    ) -> tuple[NDArray[np.int32], Integers]:
+        self, keys: list[int] | NDArray[np.uint64], texts_of: TextsOf
+    ) -> tuple[NDArray[np.int32], list[int] | Integers]:
         """The pieces of all chunks, one after the other.
 
         Args:
@@ -63,11 +64,17 @@ class ChunkCache:
 
         Returns:
             Id of each piece, its first character in its chunk and the one after its
-            last, int32 [N, 3]; and how many pieces each chunk has, int64 [C].
+            last, int32 [N, 3]; and how many pieces each chunk has, int64 [C] or, of
+            few chunks, a list.
         """
-        are_few = len(keys) <= _FEW
-        places, kinds = (None, None) if are_few else different(keys)
-        own = keys[places].tolist() if places is not None else keys.tolist()
+        places = kinds = None
+        if isinstance(keys, list):
+            own = keys
+        elif len(keys) <= FEW:
+            own = keys.tolist()
+        else:
+            places, kinds = different(keys)
+            own = keys[places].tolist()
         found: list[Any] = list(map(self._known.get, own))
         if None in found:
             missing = {own[i]: i for i, value in enumerate(found) if value is None}
@@ -77,12 +84,12 @@ class ChunkCache:
             found = [new[own[i]] if v is None else v for i, v in enumerate(found)]
             self._remember(new)
         rows = np.frombuffer(b"".join(found), dtype=np.int32).reshape(-1, _COLUMNS)
-        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        sizes //= _COLUMNS * rows.itemsize
+        sizes = [len(part) // _BYTES for part in found]
         if kinds is None:
             return rows, sizes
-        counts = sizes[kinds]
-        shifts = heads(sizes)[kinds] - heads(counts)
+        sizes_of_kinds = np.array(sizes)
+        counts = sizes_of_kinds[kinds]
+        shifts = heads(sizes_of_kinds)[kinds] - heads(counts)
         return rows[np.arange(counts.sum()) + shifts.repeat(counts)], counts
 
     def _remember(self, new: Mapping[int, bytes]) -> None:
@@ -110,8 +117,7 @@ class ChunkCache:
         sizes = np.diff(firsts, append=len(ids))
         own = offsets - starts.repeat(sizes)[:, None]
         rows = np.column_stack([ids, own]).astype(np.int32)
-        raw, width = rows.tobytes(), _COLUMNS * rows.itemsize
-        ends = ((firsts + sizes) * width).tolist()
+        raw, ends = rows.tobytes(), ((firsts + sizes) * _BYTES).tolist()
         return [raw[start:end] for start, end in pairwise([0, *ends])]
 
 

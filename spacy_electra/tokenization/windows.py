@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,7 @@ class FixedText:
     is_first: bool
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """Windows over the pieces of several texts, end to end, shortest first.
 
     Args:
@@ -179,19 +179,20 @@ def _only_window(ids: Integers) -> Windows:
     So it is with most texts that come alone, which have the least time to lose.
     """
     rows = np.arange(len(ids))
-    size = len(ids) - SPECIALS
+    length = np.array([len(ids)])
+    size = length - SPECIALS
     return Windows(
         input_ids=ids,
-        token_type_ids=np.zeros_like(rows),
+        token_type_ids=np.zeros(len(ids), dtype=np.int64),
         position_ids=rows,
-        lengths=np.array([len(ids)]),
+        lengths=length,
         starts=rows[:1],
-        ends=np.array([size]),
+        ends=size,
         cls_rows=rows[:1],
         sep_rows=rows[-1:],
-        windows_per_text=np.ones(1, dtype=np.int64),
+        windows_per_text=rows[1:2],
         piece_rows=rows[1:-1],
-        pieces_read=np.array([size]),
+        pieces_read=size,
     )
 
 

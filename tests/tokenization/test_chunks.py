@@ -127,8 +127,8 @@ class Counting:
 
 def ask(cache, words):
     keys = np.array([NUMBERS.setdefault(word, len(NUMBERS)) for word in words])
-    rows, counts = cache.pieces_of(keys, lambda places: [words[i] for i in places])
-    return rows.tolist(), counts.tolist()
+    rows, sizes = cache.pieces_of(keys, lambda places: [words[i] for i in places])
+    return rows.tolist(), list(sizes)
 
 
 def test_what_was_cut_is_not_cut_again():
