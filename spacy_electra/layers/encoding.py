@@ -24,7 +24,8 @@ from ..models.streams import (
     FEWEST_ROWS,
     passes_for_streams,
     run_in_streams,
-    split_evenly,
+    shares_of_passes,
+    split_by_shares,
 )
 from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
@@ -473,11 +474,12 @@ def _passes(
         can_stream: Whether several may run at a time.
     """
     if most is not None:
-        if can_stream and len(whole.input_ids) >= 2 * FEWEST_ROWS:
+        if can_stream and whole.rows >= 2 * FEWEST_ROWS:
             in_flight = min(max_tokens, torch.get_num_threads() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
             if passes is not None:
-                return _batches(whole, split_evenly(whole.lengths, passes)), True
+                shares = shares_of_passes(whole.rows, passes)
+                return _batches(whole, split_by_shares(whole.lengths, shares)), True
         max_tokens = min(max_tokens, most)
     return _runs(whole, max_tokens), False
 
@@ -503,7 +505,7 @@ def _as_batch(windows: Windows) -> PackedBatch:
 
 
 def _runs(whole: PackedBatch, max_tokens: int) -> list[PackedBatch]:
-    if 0 < len(whole.input_ids) <= max_tokens:
+    if 0 < whole.rows <= max_tokens:
         return [whole]
     # They are sorted already, so each group is a run of them.
     return _batches(whole, split_by_tokens(whole.lengths, max_tokens))

@@ -199,7 +199,7 @@ class ElectraBatch(FullTransformerBatch):
         if len(self.windows.lengths) == 1 and self._hidden.dim() == 2:
             # One text in one window has all rows, and their memory to itself; nothing
             # else was asked for.
-            states = _array(self._hidden.float())
+            states = _array(self._hidden)
             return [PieceData(self.pieces, 0, states, states[:1], self._tokenizer)]
         others = self._other_outputs()
         windows, count = self.windows, len(self.pieces)
@@ -409,7 +409,9 @@ class ElectraBatch(FullTransformerBatch):
 
 
 def _array(states: Tensor) -> Any:
-    """As ``torch2xp``, which looks for modules on each call."""
+    """In float32, as ``torch2xp``, which looks for modules on each call."""
+    if states.dtype != torch.float32:
+        states = states.float()
     return states.numpy() if states.device.type == "cpu" else torch2xp(states)
 
 

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .attention import SelfAttention, attend, split_heads
+from .attention import LONGEST_EXPLICIT, SelfAttention, attend, split_heads
 from .electra import ElectraModel
 from .embeddings import check_length
 from .encoder import EncoderLayer
 from .outputs import EncoderOutput
-from .packing import PackedBatch, Segment, segments_of
+from .packing import FEW_ROWS_FUSED, PackedBatch, Segment, segments_of
 
 # Most rows of one forward pass: what lies between two layers should fit the caches.
 ROWS_PER_PASS = 2048
@@ -52,6 +52,7 @@ class InferenceEncoder:
         self.dtype = dtype
         # What the network itself computes in where it is called.
         self.padded_dtype = dtype
+        self.attention_dtype = dtype
         tables = network.embeddings
         # They share memory with the network's, and have no gradients.
         self.words = tables.word_embeddings.weight.detach()
@@ -90,7 +91,9 @@ class InferenceEncoder:
         )
 
     def _run(self, batch: PackedBatch, keep_all: bool) -> list[Tensor]:
-        segments = segments_of(batch.lengths, padded=True)
+        is_fused = not LONGEST_EXPLICIT.get(self.attention_dtype)
+        few_rows = FEW_ROWS_FUSED if is_fused else None
+        segments = segments_of(batch.lengths, padded=True, few_rows=few_rows)
         embedded = torch.embedding(self.words, batch.input_ids)
         embedded += torch.embedding(self.types, batch.token_type_ids)
         embedded += torch.embedding(self.positions, batch.position_ids)

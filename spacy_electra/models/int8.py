@@ -33,7 +33,7 @@ from .int8_few_rows import (
     has_floats_linear,
 )
 from .packing import PackedBatch, Segment
-from .precision import has_fast_bf16, resolve_precision
+from .precision import resolve_precision
 
 # How much of the differences between columns moves from what comes into a product to
 # its weight (Xiao et al., 2023, call it alpha), and how many columns of the inner
@@ -242,7 +242,8 @@ class Int8Encoder(InferenceEncoder):
         self.offset = first.bias.detach()
         self.sequences = sequences
         super().__init__(network, torch.float32)
-        self.padded_dtype = resolve_precision("auto", torch.device("cpu"))
+        fast = resolve_precision("auto", torch.device("cpu"))
+        self.padded_dtype = self.attention_dtype = fast
 
     @torch.no_grad()
     def _lay_out(self) -> Sequence[Any]:
@@ -292,8 +293,7 @@ class _Int8Layer:
         width = attention.output.in_features
         self.attention_norm = Norm(attention.norm)
         self.norm = Norm(layer.feed_forward.norm)
-        is_fast = has_fast_bf16(torch.device("cpu"))
-        self.dtype = torch.bfloat16 if is_fast else torch.float32
+        self.dtype = resolve_precision("auto", torch.device("cpu"))
         # The values come out of their product as wide as the next one wants them.
         qkv, output = scaled_queries(attention), attention.output
         values = slice(2 * width, None)

@@ -18,6 +18,8 @@ from .scratch import Scratch
 # A call costs some tens of microseconds on a CPU, whatever is in it. So sequences of
 # nearly one length share a call, padded, where each length by itself has few rows.
 FEW_ROWS = 1024
+# The fused kernel takes longer with a mask, so there only the shortest share a call.
+FEW_ROWS_FUSED = 128
 # Shortest over longest of those that share a call.
 LEAST_RATIO = 0.7
 
@@ -89,6 +91,11 @@ class PackedBatch:
             position_ids=torch.cat(positions) if positions else ids,
             lengths=lengths,
         )
+
+    @property
+    def rows(self) -> int:
+        """T, the rows of all sequences."""
+        return self.input_ids.shape[0]
 
     @property
     def first_rows(self) -> Tensor:
@@ -315,13 +322,16 @@ class _Unpad(torch.autograd.Function):
         return padded.index_copy_(0, places, gradient), None
 
 
-def segments_of(lengths: Sequence[int], padded: bool = False) -> list[Segment]:
+def segments_of(
+    lengths: Sequence[int], padded: bool = False, few_rows: int | None = None
+) -> list[Segment]:
     """Runs of consecutive sequences that share a call.
 
     Args:
         lengths: Rows of each sequence; those of none are left out.
         padded: Whether sequences of nearly one length may share a call; else only those
             of the same do.
+        few_rows: Most rows of a call that they share; ``FEW_ROWS`` where None.
 
     Returns:
         They cover all rows, in order.
@@ -329,18 +339,21 @@ def segments_of(lengths: Sequence[int], padded: bool = False) -> list[Segment]:
     runs = [tuple(run) for length, run in groupby(lengths) if length]
     segments = []
     start = 0
-    for run in _joined(runs) if padded else runs:
+    few_rows = FEW_ROWS if few_rows is None else few_rows
+    for run in _joined(runs, few_rows) if padded else runs:
         segments.append(Segment(start, run))
         start += segments[-1].rows
     return segments
 
 
-def _joined(runs: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+def _joined(
+    runs: Sequence[tuple[int, ...]], few_rows: int
+) -> Iterator[tuple[int, ...]]:
     """Join neighbours that are small and of nearly one length."""
     joined: tuple[int, ...] = ()
     for run in runs:
         shortest, longest = min((*joined, *run)), max((*joined, *run))
-        fits = longest * (len(joined) + len(run)) <= FEW_ROWS
+        fits = longest * (len(joined) + len(run)) <= few_rows
         if joined and not (fits and shortest >= LEAST_RATIO * longest):
             yield joined
             joined = ()

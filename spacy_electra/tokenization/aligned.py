@@ -75,7 +75,7 @@ class AlignedTexts(Sequence[Pieces]):
         ids: int64 [N].
         counts: Pieces of each text, int64 [texts].
         token_counts: Tokens of each text, int64 [texts].
-        unk_ids: Id of the unknown piece in each text, int64 [texts].
+        unk_ids: Id of the unknown piece in each text.
         align: Finds the rest.
     """
 
@@ -84,7 +84,7 @@ class AlignedTexts(Sequence[Pieces]):
         ids: Integers,
         counts: Integers,
         token_counts: Integers,
-        unk_ids: Integers,
+        unk_ids: Sequence[int],
         align: Callable[[], Alignment],
     ) -> None:
         self.ids, self.counts = ids, counts
@@ -141,7 +141,7 @@ class AlignedTexts(Sequence[Pieces]):
             self.ids[pieces],
             self.offsets[pieces],
             Ragged(cast(Ints1d, own), cast(Ints1d, sizes)),
-            int(self.unk_ids[number]),
+            self.unk_ids[number],
         )
 
     @cached_property
@@ -155,7 +155,7 @@ class AlignedTexts(Sequence[Pieces]):
     @cached_property
     def is_known(self) -> NDArray[np.bool_]:
         """Which pieces are not the unknown one, bool [N]."""
-        return self.ids != spread(self.unk_ids, self.counts)
+        return self.ids != spread(np.array(self.unk_ids), self.counts)
 
     @property
     def unknown(self) -> Integers:
@@ -168,7 +168,7 @@ class AlignedTexts(Sequence[Pieces]):
     def mostly_unknown(self) -> tuple[int, float] | None:
         """The text of which most is unknown, as the function of that name has it."""
         # A text alone has few pieces, which a list finds sooner.
-        if len(self) == 1 and int(self.unk_ids[0]) not in self.ids.tolist():
+        if len(self) == 1 and self.unk_ids[0] not in self.ids.tolist():
             return None
         return None if self.is_known.all() else _most(~self.is_known, self.counts)
 
@@ -195,7 +195,7 @@ def joined(texts: Sequence[Pieces]) -> AlignedTexts:
         ids=np.concatenate([NO_IDS, *(text.ids for text in texts)]),
         counts=counts,
         token_counts=np.array([len(a.lengths) for a in alignments], dtype=np.int64),
-        unk_ids=np.array([text.unk_id for text in texts], dtype=np.int64),
+        unk_ids=[text.unk_id for text in texts],
         align=align,
     )
 

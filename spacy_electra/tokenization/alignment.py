@@ -180,7 +180,7 @@ def _texts(row: _Row, bounds: Bounds, unk_id: int) -> AlignedTexts:
         ids=row.ids,
         counts=row.counts,
         token_counts=bounds.counts,
-        unk_ids=np.array([unk_id]).repeat(len(row.counts)),
+        unk_ids=[unk_id] * len(row.counts),
         align=partial(_align, row, bounds),
     )
 

@@ -105,9 +105,7 @@ class ChunkRow:
         counts: Pieces of each text, int64 [texts].
     """
 
-    def __init__(
-        self, docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache
-    ) -> None:
+    def __init__(self, docs: Sequence[Doc], bounds: Bounds, chunks: ChunkCache) -> None:
         # Whoever keeps this on a Doc must not keep the others with it.
         self._runs = runs = Runs(bounds)
         texts_of = partial(runs.texts, docs)

@@ -179,13 +179,12 @@ def _only_window(ids: Integers) -> Windows:
     So it is with most texts that come alone, which have the least time to lose.
     """
     rows = np.arange(len(ids))
-    length = np.array([len(ids)])
-    size = length - SPECIALS
+    size = np.array([len(ids) - SPECIALS])
     return Windows(
         input_ids=ids,
         token_type_ids=np.zeros(len(ids), dtype=np.int64),
         position_ids=rows,
-        lengths=length,
+        lengths=np.array([len(ids)]),
         starts=rows[:1],
         ends=size,
         cls_rows=rows[:1],

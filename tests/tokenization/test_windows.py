@@ -1,6 +1,5 @@
 """Windows lose nothing, and each piece is read where it has the most context."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
