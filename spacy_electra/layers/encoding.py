@@ -24,8 +24,7 @@ from ..models.streams import (
     FEWEST_ROWS,
     passes_for_streams,
     run_in_streams,
-    shares_of_passes,
-    split_by_shares,
+    split_evenly,
 )
 from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
@@ -34,6 +33,8 @@ from .encoder_shim import EncoderShim, Tuning
 from .types import InT, OutT, OwnClass, PieceStates, Text, TextPair
 
 Network = TypeVar("Network", bound=PretrainedModel)
+# A batch, and where its states go.
+Pass = tuple[PackedBatch, Tensor]
 # Fewer say nothing of what an encoder will meet.
 _FEWEST_PIECES = 64
 
@@ -380,19 +381,15 @@ def _encode_all(
     is_train: bool,
     states_of: Callable[[Any, PackedBatch], Tensor],
 ) -> tuple[Tensor, Callable[[Tensor], None]]:
+    if not is_train and states_of is last_hidden:
+        return _infer_all(shim, whole, max_tokens), _no_way_back
     device, run = shim.device, shim.ready(is_train)
-
-    def one_pass(batch: PackedBatch) -> tuple[Tensor, Callable[[Tensor], None]]:
-        return run(partial(_compute, states_of, batch.to(device)))
-
-    # Others keep what they find of each pass, in order.
-    can_stream = not is_train and states_of is last_hidden
     most = None if is_train else shim.rows_per_pass(device)
-    batches, streams = _passes(whole, max_tokens, most, can_stream)
-    if streams:
-        results = run_in_streams(one_pass, batches)
-    else:
-        results = [one_pass(batch) for batch in batches]
+    results = [
+        run(partial(_compute, states_of, batch.to(device)))
+        # Others keep what they find of each pass, in order.
+        for batch in _passes(whole, max_tokens, most, can_stream=False)[0]
+    ]
     outputs = [output for output, _ in results]
     backprops = [backprop for _, backprop in results]
     if outputs:
@@ -408,7 +405,56 @@ def _encode_all(
             backprop(gradient.narrow(-2, start, size))
             start += size
 
-    return hidden.detach() if hidden.requires_grad else hidden, backprop_rows
+    return hidden.detach(), backprop_rows
+
+
+def _no_way_back(gradient: Tensor) -> None:
+    raise ValueError(Errors.SE301())
+
+
+def _infer_all(shim: EncoderShim, whole: PackedBatch, max_tokens: int) -> Tensor:
+    """Run a network that does not learn; the last states, [T, H]."""
+    device, states_of = _inference(shim)
+    most = shim.rows_per_pass(device)
+    batches, streams = _passes(whole, max_tokens, most, can_stream=True)
+    if len(batches) == 1:
+        return states_of(batches[0])
+    assert shim.config is not None
+    hidden = torch.empty((whole.rows, shim.config.hidden_size), device=device)
+    parts = hidden.split([batch.rows for batch in batches])
+
+    # Joined by the thread that asked, they would keep all others waiting.
+    def one_pass(item: Pass) -> None:
+        batch, own = item
+        own.copy_(states_of(batch))
+
+    _run_passes(one_pass, list(zip(batches, parts, strict=True)), streams)
+    return hidden
+
+
+def _inference(
+    shim: EncoderShim,
+) -> tuple[torch.device, Callable[[PackedBatch], Tensor]]:
+    """Where a network is, and what gives its last states without learning."""
+    device, run = shim.device, shim.ready(is_train=False)
+
+    def states_of(batch: PackedBatch) -> Tensor:
+        return run(partial(last_hidden, batch=batch.to(device)))[0]
+
+    return device, states_of
+
+
+def _run_passes(
+    one_pass: Callable[[Pass], None], items: Sequence[Pass], streams: bool
+) -> None:
+    if streams:
+        # With the largest first, all threads end at about one time.
+        sizes = [-batch.rows for batch, _ in items]
+        order = sorted(range(len(items)), key=sizes.__getitem__)
+        run_in_streams(one_pass, [items[number] for number in order])
+    else:
+        for item in items:
+            one_pass(item)
 
 
 def infer_rows(
@@ -428,13 +474,9 @@ def infer_rows(
     Returns:
         float32 [n, H].
     """
-    device, run = shim.device, shim.ready(is_train=False)
+    device, states_of = _inference(shim)
     most = shim.rows_per_pass(device)
-    batches, streams = _passes(_as_batch(windows), max_tokens, most, True)
-
-    def states_of(batch: PackedBatch) -> Tensor:
-        return run(partial(_compute, last_hidden, batch.to(device)))[0].detach()
-
+    batches, streams = _passes(_as_batch(windows), max_tokens, most, can_stream=True)
     if len(batches) == 1:
         wanted = torch.from_numpy(rows).to(device)
         return states_of(batches[0]).index_select(0, wanted).float()
@@ -442,23 +484,16 @@ def infer_rows(
     places = np.full(len(windows.input_ids), len(rows))
     places[rows] = np.arange(len(rows))
     places_of_passes = (
-        torch.from_numpy(places)
-        .to(device)
-        .split([len(batch.input_ids) for batch in batches])
+        torch.from_numpy(places).to(device).split([batch.rows for batch in batches])
     )
     width = shim.network.config.hidden_size
     kept = torch.empty((len(rows) + 1, width), device=device)
 
-    def one_pass(item: tuple[PackedBatch, Tensor]) -> None:
+    def one_pass(item: Pass) -> None:
         batch, own = item
         kept.index_copy_(0, own, states_of(batch).float())
 
-    items = list(zip(batches, places_of_passes, strict=True))
-    if streams:
-        run_in_streams(one_pass, items)
-    else:
-        for item in items:
-            one_pass(item)
+    _run_passes(one_pass, list(zip(batches, places_of_passes, strict=True)), streams)
     return kept[:-1]
 
 
@@ -478,8 +513,7 @@ def _passes(
             in_flight = min(max_tokens, torch.get_num_threads() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
             if passes is not None:
-                shares = shares_of_passes(whole.rows, passes)
-                return _batches(whole, split_by_shares(whole.lengths, shares)), True
+                return _batches(whole, split_evenly(whole.lengths, passes)), True
         max_tokens = min(max_tokens, most)
     return _runs(whole, max_tokens), False
 

@@ -21,10 +21,6 @@ R = TypeVar("R")
 
 # With fewer rows for each thread, all threads share one pass.
 FEWEST_ROWS = 256
-# The last pass of each thread is divided into such shares, of no fewer rows than that,
-# so that no thread has long to wait for another's last one.
-_LAST_SHARES = ((0.5, 0.25, 0.25), (0.5, 0.5))
-_FEWEST_ROWS_AT_LAST = 192
 
 _starting = Lock()
 
@@ -88,30 +84,12 @@ def passes_for_streams(lengths: Sequence[int], most_rows: int) -> int | None:
     return threads * -(-total // (threads * room))
 
 
-def shares_of_passes(rows: int, passes: int) -> list[float]:
-    """How many rows each pass has beside a whole one: the last ones are smaller.
-
-    Args:
-        rows: Of all passes.
-        passes: How many they were if all were whole, a multiple of torch's threads.
-    """
-    threads = torch.get_num_threads()
-    whole = rows / passes
-    for last in _LAST_SHARES:
-        if min(last) * whole >= _FEWEST_ROWS_AT_LAST:
-            break
-    else:
-        last = (1.0,)
-    shares = [1.0] * (passes - threads)
-    return [*shares, *(share for share in last for _ in range(threads))]
-
-
-def split_by_shares(lengths: Sequence[int], shares: Sequence[float]) -> list[list[int]]:
-    """Cut a run of sequences into parts.
+def split_evenly(lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Cut a run of sequences into parts of about as many rows.
 
     Args:
         lengths: Rows of each sequence.
-        shares: Of each part of the rows; parts that would be empty are left out.
+        parts: Most parts; none is empty.
 
     Returns:
         Indices into ``lengths``, in order. No part has more rows than its share and
@@ -119,7 +97,6 @@ def split_by_shares(lengths: Sequence[int], shares: Sequence[float]) -> list[lis
     """
     ends = np.cumsum(lengths)
     middles = ends - np.asarray(lengths) / 2
-    bounds = np.cumsum(shares) * (ends[-1] / sum(shares))
-    numbers = bounds.searchsorted(middles, side="right")
+    numbers = (middles * parts / ends[-1]).astype(int)
     starts = np.flatnonzero(np.diff(numbers)) + 1
     return [part.tolist() for part in np.split(np.arange(len(lengths)), starts)]
