@@ -112,6 +112,7 @@ class SuggestingComponent(CalibratedComponent):
         assert encoder.tokenizer is not None and shim.config is not None
         run = shim.ready(is_train=False, precision=encoder.precision)
         attrs = window_attributes(self.model.encoder)
+        most = encoder.rows_per_pass(encoder.device)
         return LanguageModel(
             encode=lambda batch: run(
                 lambda net: net.electra.forward_packed(batch).last_hidden_state
@@ -120,7 +121,7 @@ class SuggestingComponent(CalibratedComponent):
             tokenizer=encoder.tokenizer,
             device=shim.device,
             window=min(attrs["window"], shim.config.max_position_embeddings),
-            max_tokens=min(attrs["max_tokens"], encoder.rows_per_pass or np.inf),
+            max_tokens=min(attrs["max_tokens"], most or np.inf),
         )
 
     def suggest(
