@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,13 @@ from thinc.api import Optimizer, get_current_ops
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from ..models.sharing import share_evenly
+from ..models.streams import run_in_streams
+
 Key = tuple[int, str]
+
+# With fewer values, one thread changes all of them.
+_FEWEST_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,33 +65,21 @@ def step(optimizer: Optimizer, parts: Sequence[Part]) -> None:
         optimizer: One for which ``is_plain_adam`` holds.
         parts: Each once.
     """
-    _clip([part.gradient for part in parts], optimizer.grad_clip)
-    alike: dict[tuple[int, float], list[Part]] = defaultdict(list)
     for part in parts:
         optimizer.nr_update[part.key] += 1
-        alike[optimizer.nr_update[part.key], part.scale].append(part)
-    for (number, scale), group in alike.items():
-        steps = [torch.tensor(float(number - 1)) for _ in group]
-        # Thinc's weights decay after the step, torch's before it.
-        decay = scale * optimizer.learn_rate * optimizer.L2
-        rate = scale * optimizer.learn_rate * (1 - decay)
-        adamw(
-            [part.values for part in group],
-            [part.gradient for part in group],
-            [_moment(optimizer.mom1, part) for part in group],
-            [_moment(optimizer.mom2, part) for part in group],
-            [],
-            steps,
-            fused=True,
-            amsgrad=False,
-            beta1=optimizer.b1,
-            beta2=optimizer.b2,
-            lr=rate,
-            weight_decay=decay / rate if rate else 0.0,
-            # Thinc adds it before the correction of the second moment, torch after.
-            eps=optimizer.eps / (1 - optimizer.b2**number) ** 0.5,
-            maximize=False,
-        )
+    sizes = [part.values.numel() for part in parts]
+    threads = torch.get_num_threads() if sum(sizes) >= _FEWEST_VALUES else 1
+    shares = [
+        _moments(optimizer, [parts[n] for n in own])
+        for own in share_evenly(sizes, threads)
+    ]
+    if threads > 1:
+        # To share out each of some hundred weights, the threads would have to wait for
+        # each other as often.
+        run_in_streams(partial(_step, optimizer), shares)
+    else:
+        for share in shares:
+            _step(optimizer, share)
     averages: Any = optimizer.averages
     if averages is not None:
         for part in parts:
@@ -93,6 +87,64 @@ def step(optimizer: Optimizer, parts: Sequence[Part]) -> None:
             average = averages.setdefault(part.key, np.zeros_like(values))
             number = optimizer.nr_update[part.key]
             get_current_ops().update_averages(average, values, number)
+
+
+class _Alike(NamedTuple):
+    """Weights that have been changed as often, and at the same rate.
+
+    Args:
+        updates: How often, this time included.
+        scale: What their learning rate is multiplied by.
+        values: The weights.
+        gradients: Theirs.
+        first: Their first moments.
+        second: Their second moments.
+    """
+
+    updates: int
+    scale: float
+    values: list[Tensor]
+    gradients: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+
+
+def _moments(optimizer: Optimizer, parts: Sequence[Part]) -> list[_Alike]:
+    """Parts with the moments that the optimizer has for them."""
+    found: dict[tuple[int, float], _Alike] = {}
+    for part in parts:
+        key = (optimizer.nr_update[part.key], part.scale)
+        alike = found.setdefault(key, _Alike(*key, [], [], [], []))
+        alike.values.append(part.values)
+        alike.gradients.append(part.gradient)
+        alike.first.append(_moment(optimizer.mom1, part))
+        alike.second.append(_moment(optimizer.mom2, part))
+    return list(found.values())
+
+
+def _step(optimizer: Optimizer, share: Sequence[_Alike]) -> None:
+    for updates, scale, values, gradients, first, second in share:
+        _clip(gradients, optimizer.grad_clip)
+        # Thinc's weights decay after the step, torch's before it.
+        decay = scale * optimizer.learn_rate * optimizer.L2
+        rate = scale * optimizer.learn_rate * (1 - decay)
+        adamw(
+            values,
+            gradients,
+            first,
+            second,
+            [],
+            list(torch.full((len(values),), updates - 1.0).unbind()),
+            fused=True,
+            amsgrad=False,
+            beta1=optimizer.b1,
+            beta2=optimizer.b2,
+            lr=rate,
+            weight_decay=decay / rate if rate else 0.0,
+            # Thinc adds it before the correction of the second moment, torch after.
+            eps=optimizer.eps / (1 - optimizer.b2**updates) ** 0.5,
+            maximize=False,
+        )
 
 
 def _clip(gradients: list[Tensor], limit: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 # Numbers are drawn with 64 bits and used as eight int8 each.
 _PARTS = 8
 _LOWEST, _VALUES = -128, 256
-_INTEGERS = {
+INTEGERS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
     torch.float32: torch.int32,
@@ -55,9 +57,9 @@ def drop(values: Tensor, p: float, training: bool = True) -> Tensor:
     """
     if not training or p == 0.0:
         return values
-    if values.device.type != "cpu" or values.dtype not in _INTEGERS or p == 1.0:
+    if values.device.type != "cpu" or values.dtype not in INTEGERS or p == 1.0:
         return F.dropout(values, p, training)
-    dropped: Tensor = _Dropout.apply(values, keeping_bits(values, p), 1 / (1 - p))
+    dropped: Tensor = _Dropout.apply(values, keeping_bits(values.shape, p), 1 / (1 - p))
     return dropped
 
 
@@ -66,7 +68,7 @@ def draw_seed() -> int:
     return int(torch.randint(1 << 62, ()))
 
 
-def keeping_bits(values: Tensor, p: float, seed: int | None = None) -> Tensor:
+def keeping_bits(shape: Sequence[int], p: float, seed: int | None = None) -> Tensor:
     """All bits set where a value is kept, none where it is dropped: int8 [...].
 
     A byte is below a limit with a probability that is a multiple of 2^-8. So the limit
@@ -74,11 +76,11 @@ def keeping_bits(values: Tensor, p: float, seed: int | None = None) -> Tensor:
     as makes the probability ``p`` for each value.
 
     Args:
-        values: On the CPU, of which only the shape counts.
+        shape: Of the values.
         p: Probability that a value is dropped, below 1.
         seed: Of the random numbers; torch's generator gives one where there is none.
     """
-    number = values.numel()
+    number = math.prod(shape)
     random = np.random.SFC64(draw_seed() if seed is None else seed)
     drawn = random.random_raw(1 - (-number // _PARTS))
     limit, rest = divmod((1 - p) * _VALUES, 1.0)
@@ -94,7 +96,7 @@ def keeping_bits(values: Tensor, p: float, seed: int | None = None) -> Tensor:
         if end > begin:
             _compare(bits[begin:end], int(limit) + is_higher + _LOWEST)
         begin = end
-    return bits.view(values.shape)
+    return bits.view(*shape)
 
 
 def _compare(drawn: Tensor, limit: int) -> None:
@@ -125,26 +127,16 @@ def keep(values: Tensor, keeping: Tensor, into: Tensor | None = None) -> Tensor:
 
     Args:
         values: float [...].
-        keeping: What ``keeping_bits`` or ``widened`` gave, [...].
+        keeping: What ``keeping_bits`` gave, [...], or the same as ``words``.
         into: Where the result goes, contiguous; may be ``values`` itself.
     """
-    integers = values.contiguous().view(_INTEGERS[values.dtype])
+    integers = words(values.contiguous())
     if into is None:
         into = torch.empty(values.shape, dtype=values.dtype)
-    found = into.view(integers.dtype)
-    if into is values or keeping.dtype == found.dtype:
-        torch.bitwise_and(integers, keeping.to(found.dtype), out=found)
-    else:
-        # Widened where the result will be, they take no memory of their own.
-        found.copy_(keeping).bitwise_and_(integers)
+    torch.bitwise_and(integers, keeping.to(integers.dtype), out=words(into))
     return into
 
 
-def widened(keeping: Tensor, into: Tensor) -> Tensor:
-    """What ``keep`` takes in place of ``keeping``, for several calls.
-
-    Args:
-        keeping: What ``keeping_bits`` gave, [...].
-        into: Where it goes, of the shape, and of the dtype of the values.
-    """
-    return into.view(_INTEGERS[into.dtype]).copy_(keeping)
+def words(values: Tensor) -> Tensor:
+    """The same memory as integers, [...]."""
+    return values.view(INTEGERS[values.dtype])

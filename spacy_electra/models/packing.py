@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, groupby
-from operator import itemgetter
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..errors import Errors
 from .scratch import Scratch
+from .training_blocks import Blocks, divide
 
 # A call costs some tens of microseconds on a CPU, whatever is in it. So sequences of
 # nearly one length share a call, padded, where each length by itself has few rows.
@@ -22,11 +22,6 @@ FEW_ROWS = 1024
 FEW_ROWS_FUSED = 128
 # Shortest over longest of those that share a call.
 LEAST_RATIO = 0.7
-
-# About as many rows of a batch go through a network by themselves where it trains, and
-# no batch of fewer than these is divided.
-ROWS_OF_A_BLOCK = 1024
-FEWEST_ROWS_OF_BLOCKS = 512
 
 
 @dataclass(frozen=True)
@@ -151,45 +146,9 @@ class AttentionLayout:
     scratch: Scratch = field(default_factory=Scratch, compare=False, repr=False)
 
     @cached_property
-    def blocks(self) -> list[Block]:
-        """Runs of sequences of about as many rows, for threads that work side by side.
-
-        They depend on the lengths alone, and are two, or a multiple of two where no
-        sequence is too long for that, or one of few rows.
-        """
-        lengths = [length for segment in self.segments for length in segment.lengths]
-        total = sum(lengths)
-        if total < FEWEST_ROWS_OF_BLOCKS:
-            return [Block(0, total, self.segments)] if total else []
-        count = 2 * max(1, round(total / 2 / ROWS_OF_A_BLOCK))
-        ends = list(accumulate(lengths))
-        # A sequence belongs where its middle is.
-        numbers = [
-            int((end - length / 2) * count / total)
-            for end, length in zip(ends, lengths, strict=True)
-        ]
-        blocks = []
-        for _, run in groupby(zip(numbers, ends, lengths, strict=True), itemgetter(0)):
-            own = list(run)
-            segments = segments_of([length for *_, length in own], padded=True)
-            start = own[0][1] - own[0][2]
-            blocks.append(Block(start, own[-1][1], segments))
-        return blocks
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some of the sequences of a batch.
-
-    Args:
-        start: Their first row.
-        stop: The row after their last one.
-        segments: Cover their rows, in order; their first row is row 0.
-    """
-
-    start: int
-    stop: int
-    segments: Sequence[Segment]
+    def blocks(self) -> Blocks:
+        """What threads that train side by side take."""
+        return divide([n for segment in self.segments for n in segment.lengths])
 
 
 def split_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._memory: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._views: dict[tuple[Any, ...], Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Memory on the CPU with anything in it.
@@ -29,8 +31,15 @@ class Scratch:
             shape: Its shape.
             dtype: Its dtype.
         """
-        size = math.prod(shape)
+        key = (name, dtype, *shape)
+        view = self._views.get(key)
+        if view is None:
+            memory = self._memory_for(name, dtype, math.prod(shape))
+            view = self._views[key] = memory.view(shape)
+        return view
+
+    def _memory_for(self, name: str, dtype: torch.dtype, size: int) -> Tensor:
         found = self._memory.get((name, dtype))
         if found is None or found.numel() < size:
             found = self._memory[name, dtype] = torch.empty(size, dtype=dtype)
-        return found[:size].view(shape)
+        return found[:size]

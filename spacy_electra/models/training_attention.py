@@ -2,8 +2,7 @@
 
 What it computes is what the plain operations compute, but the scores of a few sequences
 stay in the cache from the first product to the last. Rows go to where the products want
-them, and back, in one step: query, key and value of each head of each sequence, end to
-end, sequences of about one length side by side. Gradients of gradients are not
+them, and back, in one step; see ``training_places.py``. Gradients of gradients are not
 available.
 """
 
@@ -11,29 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dropout import keep, keeping_bits, widened
+from .dropout import keeping_bits, words
 from .packing import Segment
 from .precision import exact_dtype
 from .scratch import Scratch
+from .training_places import Group, Places
 
 # Scores to work on at a time: what comes from them stays in the cache.
 _SCORES_OF_A_PART = 1 << 19
-# Sequences are taken to be of a multiple of so many rows: torch's softmax and its
-# gradient take half the time, or less, where nothing is left after whole vectors. And
-# oneDNN compiles a kernel for each new length.
-_STEP = 16
-# A group of sequences more takes as long as so many scores more.
-_SCORES_OF_A_GROUP = 1 << 16
 
 
 def attend_and_learn(
@@ -57,320 +47,265 @@ def attend_and_learn(
     """
     lengths = [length for segment in segments for length in segment.lengths]
     places = Places.of([lengths], heads, causal)
-    attention = Attention(places, dropout, Scratch())
-    context: Tensor = _Attention.apply(projected, attention)
+    depth = projected.shape[1] // (3 * heads)
+    attention = Attention(places, depth, dropout, projected.dtype, Scratch())
+    bits = keeping_bits((places.scores[0],), dropout) if dropout else None
+    context: Tensor = _Attention.apply(projected, attention, bits)
     return context
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, attention: Attention) -> Tensor:
-        context, saved = attention.forward(projected)
-        ctx.save_for_backward(*saved)
+    def forward(
+        ctx: Any, projected: Tensor, attention: Attention, bits: Tensor | None
+    ) -> Tensor:
+        rows, width = projected.shape
+        context = projected.new_empty(rows, width // 3)
+        split, weights = attention.forward(projected, bits, context)
+        ctx.save_for_backward(split, weights, bits)
         ctx.attention = attention
         return context
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         rows, width = upstream.shape
         with_zeros = torch.cat([upstream, upstream.new_zeros(1, width)])
         gradient = upstream.new_empty(rows, 3 * width)
-        return ctx.attention.backward(with_zeros, ctx.saved_tensors, gradient), None
+        split, weights, bits = ctx.saved_tensors
+        ctx.attention.backward(with_zeros, split, weights, bits, gradient)
+        return gradient, None, None
 
 
-class Group(NamedTuple):
-    """Sequences of about one length.
-
-    Args:
-        length: Rows that each of them is taken to have.
-        rows: Theirs among those of one kind (queries, say), by sequence, head and row.
-        scores: Theirs among all scores, by sequence, head, query and key.
-        block: Number of the block that they belong to.
-        bias: Minus infinity for keys that are padding, or not to be seen, else 0;
-            float32 [sequences times heads or 1, length or 1, length]; None for nothing.
-    """
-
-    length: int
-    rows: slice
-    scores: slice
-    block: int
-    bias: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Where rows go for attention, and where they come from.
-
-    The rows of one kind, R in all, are those of each head of each sequence, with
-    padding, group by group. Numbers below count rows of d values, the width of a head.
+class _Memory(NamedTuple):
+    """What is needed for a moment, of a part after the other, [n, length, length].
 
     Args:
-        heads: Number of heads.
-        groups: They follow each other, those of a block too.
-        scores: Those of each block among all.
-        sources: The row of [T, 3 heads, d] that each row of [3, R, d] takes; some row
-            where it is padding. int64 [3 R].
-        places: The row of [R, d] for each of [T, heads, d], int64 [T heads].
-        gradient_sources: The row of [T + 1, heads, d] that each row of [R, d] takes,
-            of which the last ones, for padding, are to be zero. int64 [R].
-        gradient_places: The row of [3 R, d] for each of [T, 3 heads, d], int64
-            [3 heads T].
+        scores: As the products give them.
+        exact: The same memory, or some in the precision of sums.
+        used: For the weights that are left.
+        mask: For what is kept of them, as ``words`` are.
     """
 
-    heads: int
-    groups: Sequence[Group]
-    scores: Sequence[slice]
-    sources: Tensor
-    places: Tensor
-    gradient_sources: Tensor
-    gradient_places: Tensor
+    scores: Tensor
+    exact: Tensor
+    used: Tensor
+    mask: Tensor
 
     @classmethod
-    def of(cls, blocks: Sequence[Sequence[int]], heads: int, causal: bool) -> Places:
-        """For sequences that lie end to end.
-
-        Args:
-            blocks: Lengths of the sequences of each block.
-            heads: Number of heads.
-            causal: Whether a piece sees only those before it and itself.
-        """
-        groups: list[Group] = []
-        # The row of each place, by sequence, head and row; -1 is padding.
-        found = [np.zeros((0, heads, 1), dtype=np.int64)]
-        ends, first, done = [0], 0, 0
-        for number, lengths in enumerate(blocks):
-            sizes = np.array(lengths, dtype=np.int64)
-            starts = first + sizes.cumsum() - sizes
-            first, scores = first + int(sizes.sum()), ends[-1]
-            rounded = _rounded(sizes, heads)
-            for length in np.unique(rounded[sizes > 0]).tolist():
-                own = (rounded == length) & (sizes > 0)
-                is_real = np.arange(length) < sizes[own, None]
-                rows = np.where(is_real, starts[own, None] + np.arange(length), -1)
-                found.append(np.repeat(rows[:, None], heads, axis=1))
-                of_rows = slice(done, done + found[-1].size)
-                of_scores = slice(scores, scores + found[-1].size * length)
-                bias = _bias(is_real, heads, causal)
-                groups.append(Group(length, of_rows, of_scores, number, bias))
-                done, scores = of_rows.stop, of_scores.stop
-            ends.append(scores)
-        numbers = np.arange(heads)[:, None]
-        head = np.concatenate(
-            [np.broadcast_to(numbers, p.shape).ravel() for p in found]
-        )
-        row = np.concatenate([part.ravel() for part in found])
-        real, kinds = np.flatnonzero(row >= 0), np.arange(3)[:, None]
-        places = np.zeros((first, heads), dtype=np.int64)
-        places[row[real], head[real]] = real
-        indices = (
-            (row.clip(0) * 3 + kinds) * heads + head,
-            places,
-            np.where(row >= 0, row, first) * heads + head,
-            places[:, None] + done * kinds,
-        )
+    def of(cls, scratch: Scratch, size: int, dtype: torch.dtype) -> _Memory:
+        """For so many scores."""
+        exact = exact_dtype(dtype)
+        scores = scratch.take("scores", (size,), dtype)
         return cls(
-            heads,
-            groups,
-            [slice(*pair) for pair in pairwise(ends)],
-            *(torch.from_numpy(index.ravel()) for index in indices),
+            scores,
+            scores if exact == dtype else scratch.take("exact", (size,), exact),
+            scratch.take("used", (size,), dtype),
+            words(scratch.take("mask", (size,), dtype)),
         )
 
-
-def _rounded(sizes: NDArray[np.int64], heads: int) -> NDArray[np.int64]:
-    """The length that each sequence is taken to have."""
-    rounded = -(-sizes // _STEP) * _STEP
-    for shorter, longer in pairwise(np.unique(rounded[sizes > 0]).tolist()):
-        own = rounded == shorter
-        if own.sum() * heads * (longer**2 - shorter**2) <= _SCORES_OF_A_GROUP:
-            rounded[own] = longer
-    return rounded
+    def in_shape(self, shape: tuple[int, int, int]) -> _Memory:
+        """As much as a part needs."""
+        size = math.prod(shape)
+        return _Memory(*(whole[:size].view(shape) for whole in self))
 
 
-def _bias(is_real: NDArray[np.bool_], heads: int, causal: bool) -> Tensor | None:
-    """What is added to the scores of sequences [n, length]; see ``Group``."""
-    if causal:
-        # Padding comes after all that a row sees.
-        length = is_real.shape[1]
-        return torch.full((1, length, length), -math.inf).triu_(1)
-    if is_real.all():
-        return None
-    hidden = torch.from_numpy(~np.repeat(is_real, heads, axis=0))[:, None]
-    return torch.zeros(hidden.shape).masked_fill_(hidden, -math.inf)
+class _Part(NamedTuple):
+    """Sequences and heads that are worked on at a time, n in all.
+
+    Args:
+        shape: Of the scores, [n, length, length].
+        bias: See ``Group``.
+        memory: To work in.
+        context: Where the states go, float [n, length, d].
+        came: Where their gradient is.
+        gradients: Where those of queries, keys and values go.
+    """
+
+    shape: tuple[int, int, int]
+    bias: Tensor | None
+    memory: _Memory
+    context: Tensor
+    came: Tensor
+    gradients: Sequence[Tensor]
 
 
-class Attention(NamedTuple):
-    """Both passes.
+class Attention:
+    """Both passes, with memory that layers use one after the other.
 
     Args:
         places: Where the rows go.
+        depth: Width of a head, d.
         dropout: Share of the weights to drop.
+        dtype: Of the rows.
         scratch: Memory to work in.
-        seeds: Of the random numbers of each block; torch's generator gives those that
-            are missing.
     """
 
-    places: Places
-    dropout: float
-    scratch: Scratch
-    seeds: Sequence[int | None] = ()
+    def __init__(
+        self,
+        places: Places,
+        depth: int,
+        dropout: float,
+        dtype: torch.dtype,
+        scratch: Scratch,
+    ) -> None:
+        self.places = places
+        self._depth = depth
+        self._scale, self._larger = 1 / math.sqrt(depth), 1 / (1 - dropout)
+        size = len(places.gradient_sources)
+        self._context = scratch.take("context", (size, depth), dtype)
+        self._came = scratch.take("came", (size, depth), dtype)
+        self._found = scratch.take("found", (3, size, depth), dtype)
+        cut = [(group, part) for group in places.groups for part in _cut(group)]
+        counts = [part.stop - part.start for _, part in cut]
+        shapes = [
+            (count, group.length, group.length)
+            for (group, _), count in zip(cut, counts, strict=True)
+        ]
+        # Rows and scores of each part.
+        self._rows = [count * length for count, length, _ in shapes]
+        self._scores = [math.prod(shape) for shape in shapes]
+        self._parts: list[_Part] = []
+        of_rows = zip(
+            self._context.split(self._rows),
+            self._came.split(self._rows),
+            self._found.split(self._rows, dim=1),
+            strict=True,
+        )
+        memory = _Memory.of(scratch, max(self._scores, default=0), dtype)
+        for (group, part), shape, (context, came, found) in zip(
+            cut, shapes, of_rows, strict=True
+        ):
+            rows = (*shape[:2], depth)
+            self._parts.append(
+                _Part(
+                    shape,
+                    group.bias_of(part),
+                    memory.in_shape(shape),
+                    context.view(rows),
+                    came.view(rows),
+                    found.view(3, *rows).unbind(0),
+                )
+            )
 
-    def forward(self, projected: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The states that attention finds, and what the backward pass needs.
-
-        That is queries, keys and values with their padding, float [3, R, d], the
-        weights, float [S], and with dropout which of them are kept, int8, of each
-        block.
+    def forward(
+        self, projected: Tensor, bits: Tensor | None, into: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Write the states that attention finds.
 
         Args:
-            projected: Float [T, 3 H].
+            projected: Queries, keys and values of each row, float [T, 3 H].
+            bits: What dropout keeps of the weights, int8 [S]; None where it keeps all.
+            into: Takes the states, float [T, H].
+
+        Returns:
+            What the backward pass needs: queries, keys and values with their padding,
+            float [3, R, d], and the weights, float [S].
         """
-        places, larger = self.places, 1 / (1 - self.dropout)
-        width = projected.shape[1] // 3
-        depth = width // places.heads
-        scale = 1 / math.sqrt(depth)
-        split = _taken(projected, depth, places.sources).view(3, -1, depth)
-        total = places.scores[-1].stop if places.scores else 0
-        weights, kept = projected.new_empty(total), []
-        if self.dropout:
-            seeds = self.seeds or [None] * len(places.scores)
-            kept = [
-                keeping_bits(weights[scores], self.dropout, seed)
-                for scores, seed in zip(places.scores, seeds, strict=True)
-            ]
-        attended = self.scratch.take("attended", split.shape[1:], split.dtype)
-        for group in places.groups:
-            bits = self._bits(kept, group)
-            seen_by_all, rows = _scores(weights, group), _rows(attended, group)
-            queries, keys, values = (_rows(kind, group) for kind in split.unbind(0))
-            for part in _parts(group):
-                seen = seen_by_all[part]
-                scores = self._product(
-                    "scores", queries[part], keys[part].transpose(1, 2), scale
-                )
-                self._softmax(scores, group, part, into=seen)
+        depth, places = self._depth, self.places
+        split = projected.view(-1, depth).index_select(0, places.sources)
+        split = split.view(3, -1, depth)
+        weights = projected.new_empty(sum(self._scores))
+        parts = zip(
+            self._parts,
+            self._of_rows(split),
+            weights.split_with_sizes(self._scores),
+            self._of_scores(bits),
+            strict=True,
+        )
+        for part, (queries, keys, values), of_part, kept in parts:
+            scores, exact, used, _ = part.memory
+            seen = of_part.view(part.shape)
+            _multiply(queries, keys.transpose(1, 2), self._scale, scores)
+            # In bf16 the softmax takes longer than in float32, copies included.
+            if exact is not scores:
+                exact.copy_(scores)
+            if part.bias is not None:
+                exact.add_(part.bias)
+            if exact is scores:
+                torch.softmax(exact, dim=-1, out=seen)
+            else:
+                seen.copy_(torch.softmax(exact, dim=-1, out=exact))
+            if kept is None:
                 used = seen
-                if bits is not None:
-                    used = keep(seen, bits[part], into=self._like("used", seen))
-                _multiply(used, values[part], larger, into=rows[part])
-        context = attended.index_select(0, places.places)
-        return context.view(-1, width), [split, weights, *kept]
+            else:
+                # Widened where the result will be, they take no memory of their own.
+                words(used).copy_(kept.view(part.shape)).bitwise_and_(words(seen))
+            _multiply(used, values, self._larger, part.context)
+        into = into.view(-1, depth)
+        torch.index_select(self._context, 0, places.places, out=into)
+        return split, weights
 
     def backward(
-        self, upstream: Tensor, saved: Sequence[Tensor], gradient: Tensor
-    ) -> Tensor:
+        self,
+        upstream: Tensor,
+        split: Tensor,
+        weights: Tensor,
+        bits: Tensor | None,
+        into: Tensor,
+    ) -> None:
         """Write the gradient of ``projected``.
 
         Args:
             upstream: The gradient of the states, float [T + 1, H]; the last row is
                 zero.
-            saved: What ``forward`` gave.
-            gradient: Takes the result, float [T, 3 H].
+            split: What ``forward`` gave.
+            weights: The same.
+            bits: What ``forward`` was given.
+            into: Takes the result, float [T, 3 H].
         """
-        places, larger = self.places, 1 / (1 - self.dropout)
-        split, weights, *kept = saved
-        depth = split.shape[2]
-        scale = 1 / math.sqrt(depth)
-        take, size = self.scratch.take, split[0].shape
-        given = take("given", size, split.dtype)
-        _taken(upstream, depth, places.gradient_sources, into=given)
-        found = take("found", split.shape, split.dtype)
-        for group in places.groups:
-            bits = self._bits(kept, group)
-            seen_by_all, came_to_all = _scores(weights, group), _rows(given, group)
-            queries, keys, values = (_rows(kind, group) for kind in split.unbind(0))
-            to_queries, to_keys, to_values = (
-                _rows(kind, group) for kind in found.unbind(0)
-            )
-            for part in _parts(group):
-                came, seen = came_to_all[part], seen_by_all[part]
+        depth, places, scale = self._depth, self.places, self._scale
+        rows = upstream.view(-1, depth)
+        torch.index_select(rows, 0, places.gradient_sources, out=self._came)
+        parts = zip(
+            self._parts,
+            self._of_rows(split),
+            weights.split_with_sizes(self._scores),
+            self._of_scores(bits),
+            strict=True,
+        )
+        for part, (queries, keys, values), of_part, kept in parts:
+            scores, _, used, mask = part.memory
+            seen, came = of_part.view(part.shape), part.came
+            to_queries, to_keys, to_values = part.gradients
+            _multiply(came, values.transpose(1, 2), self._larger, scores)
+            if kept is None:
                 used = seen
-                to_used = self._product(
-                    "scores", came, values[part].transpose(1, 2), larger
-                )
-                if bits is not None:
-                    wide = widened(bits[part], into=self._like("kept", seen))
-                    used = keep(seen, wide, into=self._like("used", seen))
-                    keep(to_used, wide, into=to_used)
-                to_scores = self._softmax_gradient(to_used, seen)
-                _multiply(to_scores, keys[part], scale, into=to_queries[part])
-                turned = to_scores.transpose(1, 2)
-                _multiply(turned, queries[part], scale, into=to_keys[part])
-                _multiply(used.transpose(1, 2), came, larger, into=to_values[part])
-        result = gradient.view(-1, depth)
-        _taken(found, depth, places.gradient_places, into=result)
-        return gradient
+            else:
+                mask.copy_(kept.view(part.shape))
+                torch.bitwise_and(words(seen), mask, out=words(used))
+                words(scores).bitwise_and_(mask)
+            torch._softmax_backward_data(
+                scores, seen, -1, scores.dtype, grad_input=scores
+            )
+            _multiply(scores, keys, scale, to_queries)
+            _multiply(scores.transpose(1, 2), queries, scale, to_keys)
+            _multiply(used.transpose(1, 2), came, self._larger, to_values)
+        into = into.view(-1, depth)
+        found = self._found.view(-1, depth)
+        torch.index_select(found, 0, places.gradient_places, out=into)
 
-    def _bits(self, kept: Sequence[Tensor], group: Group) -> Tensor | None:
-        """Which weights of a group are kept, int8 [n, length, length]."""
-        if not kept:
-            return None
-        first = self.places.scores[group.block].start
-        own = slice(group.scores.start - first, group.scores.stop - first)
-        return kept[group.block][own].view(-1, group.length, group.length)
+    def _of_rows(self, split: Tensor) -> Iterator[Sequence[Tensor]]:
+        """Queries, keys and values of each part, [n, length, d]."""
+        for part, rows in zip(
+            self._parts, split.split_with_sizes(self._rows, 1), strict=True
+        ):
+            yield rows.view(3, *part.shape[:2], self._depth).unbind(0)
 
-    def _softmax(self, scores: Tensor, group: Group, part: slice, into: Tensor) -> None:
-        """Weights of scores [n, length, length], of padding none."""
-        exact = self._exact("exact", scores)
-        if group.bias is not None:
-            exact += group.bias if len(group.bias) == 1 else group.bias[part]
-        if into.dtype == exact.dtype:
-            torch.softmax(exact, dim=-1, out=into)
-        else:
-            into.copy_(torch.softmax(exact, dim=-1, out=exact))
-
-    def _softmax_gradient(self, upstream: Tensor, weights: Tensor) -> Tensor:
-        """The gradient of scores [n, length, length], where that of weights was.
-
-        In float32, as the softmax is, it takes half the time that it takes in bf16.
-        """
-        came, seen = self._exact("exact", upstream), self._exact("seen", weights)
-        torch._softmax_backward_data(came, seen, -1, seen.dtype, grad_input=came)
-        return came if came is upstream else upstream.copy_(came)
-
-    def _exact(self, name: str, values: Tensor) -> Tensor:
-        """The same numbers in the precision of sums, themselves if they are in it."""
-        dtype = exact_dtype(values.dtype)
-        if values.dtype == dtype:
-            return values
-        return self.scratch.take(name, values.shape, dtype).copy_(values)
-
-    def _product(self, name: str, left: Tensor, right: Tensor, scale: float) -> Tensor:
-        """Float [N, a, b] times [N, b, c] times a number, [N, a, c], in the scratch."""
-        shape = (left.shape[0], left.shape[1], right.shape[2])
-        into = self.scratch.take(name, shape, left.dtype)
-        return _multiply(left, right, scale, into)
-
-    def _like(self, name: str, values: Tensor) -> Tensor:
-        return self.scratch.take(name, values.shape, values.dtype)
+    def _of_scores(self, bits: Tensor | None) -> Sequence[Tensor | None]:
+        """What is kept of the weights of each part."""
+        if bits is None:
+            return [None] * len(self._parts)
+        return bits.split_with_sizes(self._scores)
 
 
-def _multiply(left: Tensor, right: Tensor, scale: float, into: Tensor) -> Tensor:
+def _multiply(left: Tensor, right: Tensor, scale: float, into: Tensor) -> None:
     """Float [N, a, b] times [N, b, c] times a number, [N, a, c]."""
-    return torch.baddbmm(into, left, right, beta=0, alpha=scale, out=into)
+    torch.baddbmm(into, left, right, beta=0, alpha=scale, out=into)
 
 
-def _parts(group: Group) -> Iterator[slice]:
+def _cut(group: Group) -> Iterator[slice]:
     """As many sequences and heads at a time as fit the cache."""
-    squared = group.length**2
-    size = max(1, _SCORES_OF_A_PART // squared)
-    for start in range(0, (group.scores.stop - group.scores.start) // squared, size):
-        yield slice(start, start + size)
-
-
-def _rows(values: Tensor, group: Group) -> Tensor:
-    """Those of a group, [R, d] -> [n, length, d]."""
-    return values[group.rows].view(-1, group.length, values.shape[1])
-
-
-def _scores(values: Tensor, group: Group) -> Tensor:
-    """Those of a group, [S] -> [n, length, length]."""
-    return values[group.scores].view(-1, group.length, group.length)
-
-
-def _taken(
-    rows: Tensor, depth: int, sources: Tensor, into: Tensor | None = None
-) -> Tensor:
-    """Rows of ``depth`` values each, where they are wanted."""
-    found: Tensor = torch.index_select(rows.reshape(-1, depth), 0, sources, out=into)
-    return found
+    most = max(1, _SCORES_OF_A_PART // group.length**2)
+    for start in range(0, group.count, most):
+        yield slice(start, min(start + most, group.count))

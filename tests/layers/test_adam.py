@@ -5,6 +5,7 @@ import pytest
 import torch
 from thinc.api import SGD, Adam, NumpyOps, Optimizer, RAdam, use_ops
 
+from spacy_electra.layers import adam
 from spacy_electra.layers.adam import Part, is_plain_adam, step
 
 SHAPES = {"matrix": (7, 5), "bias": (5,), "one": (1,)}
@@ -24,6 +25,16 @@ def parts_of(weights, gradients):
     ]
 
 
+@pytest.fixture(params=[0, 1 << 20])
+def side_by_side(request, monkeypatch):
+    """All weights by one thread, or shared out."""
+    monkeypatch.setattr(adam, "_FEWEST_VALUES", request.param)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -33,7 +44,7 @@ def parts_of(weights, gradients):
         {"beta1": 0.5, "beta2": 0.9, "eps": 0.1},
     ],
 )
-def test_weights_moments_and_averages_are_thincs(settings):
+def test_weights_moments_and_averages_are_thincs(side_by_side, settings):
     at_once, one_by_one = (Adam(0.01, **settings) for _ in range(2))
     found, expected = draw(0), draw(0)
     with use_ops("numpy"):

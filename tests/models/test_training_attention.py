@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 from torch.utils.checkpoint import checkpoint
+from training_masks import by_shape
 
-from spacy_electra.models import ElectraForPreTraining, PackedBatch, training_attention
+from spacy_electra.models import (
+    ElectraForPreTraining,
+    PackedBatch,
+    training_attention,
+    training_places,
+)
 from spacy_electra.models.attention import SelfAttention, explicit_attention
 from spacy_electra.models.packing import segments_of
-from spacy_electra.models.training_attention import Places, attend_and_learn
+from spacy_electra.models.training_attention import attend_and_learn
+from spacy_electra.models.training_places import Places
 
 HEADS, WIDTH = 2, 16
 # All of these need padding, and lie side by side; with groups of their own, the longer
@@ -23,7 +30,7 @@ LENGTHS = (5, 18, 6, 3, 32)
 def part(request, monkeypatch):
     """One sequence and head at a time, or all of a group; in groups or together."""
     monkeypatch.setattr(training_attention, "_SCORES_OF_A_PART", request.param)
-    monkeypatch.setattr(training_attention, "_SCORES_OF_A_GROUP", request.param)
+    monkeypatch.setattr(training_places, "_SCORES_OF_A_GROUP", request.param)
 
 
 def rows(dtype=torch.float32, lengths=LENGTHS):
@@ -105,7 +112,8 @@ def test_places_lead_to_rows_and_back():
     """Blocks follow each other; padding takes any row, and its gradient is zero."""
     places = Places.of([(5, 18), (), (6, 0, 40)], HEADS, causal=False)
     assert [group.length for group in places.groups] == [32, 48]
-    assert [group.block for group in places.groups] == [0, 2]
+    assert [group.count for group in places.groups] == [2 * HEADS, 2 * HEADS]
+    assert places.scores == [2 * HEADS * 32**2, 0, 2 * HEADS * 48**2]
     rows = torch.arange(69 * 3 * HEADS)
     sources, size = rows[places.sources].view(3, -1), len(places.gradient_sources)
     assert size == HEADS * (2 * 32 + 2 * 48)
@@ -130,6 +138,7 @@ def test_training_learns_what_it_learns_by_plain_operations(
     small_config, monkeypatch, dtype
 ):
     """Updates with dropout after the parts of a layer, by the same masks."""
+    by_shape(monkeypatch)
     config = replace(
         small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0
     )
