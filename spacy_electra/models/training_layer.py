@@ -44,7 +44,7 @@ def run_layers(
     Returns:
         float [T, H].
     """
-    shares = share_out(layout)
+    shares = share_out(layout, len(layers))
     result: Tensor = _Layers.apply(hidden, layout.blocks, shares, layers, *weights)
     return result
 
@@ -76,13 +76,12 @@ class _Layers(torch.autograd.Function):
 
             @torch.no_grad()
             def compute(share: Share) -> list[Saved]:
-                masks = share.masks(layers, hidden.shape[1], hidden.dtype)
                 return [
                     _forward(
                         taken[n].of(share.rows),
                         states[n + 1][share.rows],
                         share.attention(layer, taken[n].output.shape[1], hidden.dtype),
-                        masks[n],
+                        share.masks(n, layer, below[share.rows]),
                         ready[n],
                         layer,
                     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import TypeVar
 
 import torch
@@ -33,7 +34,7 @@ class Share:
 
     Args:
         blocks: They follow each other.
-        seeds: Of the masks of each block, one a kind.
+        seeds: Of the masks of each layer and block.
         causal: Whether a piece sees only those before it.
         scratch: Memory to work in.
     """
@@ -72,56 +73,52 @@ class Share:
             self._places[heads] = Places.of(lengths, heads, self.causal)
         return self._places[heads]
 
-    def masks(
-        self, layers: Sequence[Layer], width: int, dtype: torch.dtype
-    ) -> list[Masks]:
-        """Those of all layers, drawn at once.
+    def masks(self, number: int, layer: Layer, rows: Tensor) -> Masks:
+        """What dropout keeps in a layer.
 
         Args:
-            layers: The layers, from the lowest.
-            width: Of a row.
-            dtype: Of the rows.
+            number: Of the layer.
+            layer: The layer.
+            rows: Those that come to it, float [T, H].
         """
-        of_blocks = [
-            self._masks_of_block(number, layers, width, dtype)
-            for number in range(len(self.blocks))
-        ]
-        return [
-            Masks(*map(_joined, zip(*of_layer, strict=True)))
-            for of_layer in zip(*of_blocks, strict=True)
-        ]
-
-    def _masks_of_block(
-        self, number: int, layers: Sequence[Layer], width: int, dtype: torch.dtype
-    ) -> list[tuple[Tensor | None, ...]]:
-        """All kinds of a layer, layer by layer."""
-        block, seeds = self.blocks[number], self.seeds[number]
-        rows = (block.stop - block.start, width)
-        scores = [self._places_of(layer.heads).scores[number] for layer in layers]
-        of_scores = [
-            (layer.attention_dropout, (count,))
-            for layer, count in zip(layers, scores, strict=True)
-        ]
-        after = [[(layer.dropouts[n], rows) for layer in layers] for n in range(2)]
-        return list(
-            zip(
-                _drawn(of_scores, seeds[0], torch.int8),
-                _drawn(after[0], seeds[1], INTEGERS[dtype]),
-                _drawn(after[1], seeds[2], INTEGERS[dtype]),
-                strict=True,
-            )
+        width, integers = rows.shape[1], INTEGERS[rows.dtype]
+        scores = self._places_of(layer.heads).scores
+        probabilities = (layer.attention_dropout, *layer.dropouts)
+        of_blocks: list[list[Tensor | None]] = []
+        for block, count, seed in zip(
+            self.blocks, scores, self.seeds[number], strict=True
+        ):
+            size = (block.stop - block.start) * width
+            bits: list[Tensor | None] = []
+            kinds = zip(probabilities, (count, size, size), strict=True)
+            # Kinds of which as much is dropped are drawn at once.
+            for p, run in groupby(kinds, itemgetter(0)):
+                sizes = [size for _, size in run]
+                bits += _drawn(sizes, p, seed + len(bits))
+            of_blocks.append(bits)
+        attention, *after = (_joined(parts) for parts in zip(*of_blocks, strict=True))
+        first, second = (
+            None if bits is None else bits.to(integers).view(-1, width)
+            for bits in after
         )
+        # A view would keep what was drawn for the rows as well.
+        return Masks(None if attention is None else attention.clone(), first, second)
 
 
-def share_out(layout: AttentionLayout) -> list[Share]:
+def share_out(layout: AttentionLayout, layers: int) -> list[Share]:
     """One a thread, where the blocks can be divided so; else one; none without rows.
 
-    The random numbers are those of the blocks, however many threads there are.
+    The random numbers are those of a layer and a block, however many threads there are,
+    and whether layers are passed at once or one after the other.
+
+    Args:
+        layout: Where the sequences are.
+        layers: How many are passed.
     """
     blocks, threads = layout.blocks.parts, torch.get_num_threads()
     if not blocks:
         return []
-    seeds = [[draw_seed() for _ in Masks._fields] for _ in blocks]
+    seeds = [[draw_seed() for _ in blocks] for _ in range(layers)]
     size = max(1, len(blocks) // threads)
     parts = [slice(first, first + size) for first in range(0, len(blocks), size)]
     costs = [sum(block.cost for block in blocks[part]) for part in parts]
@@ -130,7 +127,7 @@ def share_out(layout: AttentionLayout) -> list[Share]:
     return [
         Share(
             blocks[part],
-            seeds[part],
+            [of_layer[part] for of_layer in seeds],
             layout.causal,
             layout.scratch if len(parts) == 1 else Scratch(),
         )
@@ -145,25 +142,11 @@ def run_shares(compute: Callable[[T], R], shares: Sequence[T]) -> list[R]:
     return [compute(share) for share in shares]
 
 
-def _drawn(
-    wanted: Sequence[tuple[float, tuple[int, ...]]], seed: int, integers: torch.dtype
-) -> list[Tensor | None]:
-    """What dropout keeps in each layer, where neighbours are mostly alike.
-
-    Args:
-        wanted: Of each layer, the share to drop and the shape.
-        seed: Of the random numbers.
-        integers: Dtype of the result.
-    """
-    found: list[Tensor | None] = []
-    for (p, shape), run in groupby(wanted):
-        count = len(list(run))
-        if p:
-            bits = keeping_bits((count, *shape), p, seed + len(found))
-            found += bits.to(integers).unbind(0)
-        else:
-            found += [None] * count
-    return found
+def _drawn(sizes: Sequence[int], p: float, seed: int) -> Sequence[Tensor | None]:
+    """What dropout keeps of some values, int8 [size] each; None where it keeps all."""
+    if not p:
+        return [None] * len(sizes)
+    return keeping_bits((sum(sizes),), p, seed).split_with_sizes(list(sizes))
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

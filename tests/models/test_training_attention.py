@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 from torch.utils.checkpoint import checkpoint
-from training_masks import by_shape
+from training_masks import by_size
 
 from spacy_electra.models import (
     ElectraForPreTraining,
@@ -138,7 +138,7 @@ def test_training_learns_what_it_learns_by_plain_operations(
     small_config, monkeypatch, dtype
 ):
     """Updates with dropout after the parts of a layer, by the same masks."""
-    by_shape(monkeypatch)
+    by_size(monkeypatch)
     config = replace(
         small_config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck
-from training_masks import by_shape
+from training_masks import by_size
 
 from spacy_electra.models import (
     ElectraConfig,
@@ -52,9 +52,9 @@ def rows(dtype=torch.float32):
     return torch.randn(sum(LENGTHS), WIDTH).to(dtype).requires_grad_()
 
 
-def run(model, hidden, lengths=LENGTHS, keep_all=False):
+def run(model, hidden, lengths=LENGTHS):
     torch.manual_seed(2)
-    return model.encoder(hidden, model._layout(lengths), keep_all)[0]
+    return model.encoder(hidden, model._layout(lengths))[0]
 
 
 def by_modules(model):
@@ -65,12 +65,12 @@ def by_modules(model):
     return copy
 
 
-def results(model, hidden, autocast=False, lengths=LENGTHS, keep_all=False):
+def results(model, hidden, autocast=False, lengths=LENGTHS):
     """States, and the gradients of the rows and of all weights, by name."""
     model.zero_grad()
     hidden = hidden.detach().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        states = run(model, hidden, lengths, keep_all)
+        states = run(model, hidden, lengths)
     weight = torch.arange(states.numel()).view_as(states).sin().to(states.dtype)
     states.backward(weight)
     named = model.encoder.named_parameters()
@@ -100,7 +100,7 @@ def errors_of(model, *found):
 @pytest.fixture
 def same_masks(monkeypatch):
     """Dropout keeps the same values whenever it is asked for as many."""
-    by_shape(monkeypatch)
+    by_size(monkeypatch)
 
 
 @pytest.fixture
@@ -192,10 +192,19 @@ def test_rows_need_no_gradient(calls):
 
 def test_checkpointing_draws_the_same_masks_again():
     model = encoder(dropout=0.3)
-    # Layer by layer, as with checkpoints; all at once they draw others.
-    expected = results(model, rows(), keep_all=True)
+    expected = results(model, rows())
     model.encoder.checkpointing = True
     assert_alike(results(model, rows()), expected, 1e-6)
+
+
+def test_layers_one_by_one_draw_the_masks_that_all_at_once_draw():
+    model = encoder(dropout=0.3)
+    torch.manual_seed(1)
+    hidden = torch.randn(sum(LONG), WIDTH)
+    torch.manual_seed(2)
+    states, between, _ = model.encoder(hidden, model._layout(LONG), keep_all=True)
+    assert len(between) == 3
+    assert torch.equal(states, run(model, hidden, LONG))
 
 
 def test_gradients_may_be_asked_for_twice():

@@ -1,21 +1,22 @@
 """Masks of dropout that two ways to compute the same have in common."""
 
+import math
+
 from spacy_electra.models import dropout, training_attention, training_share
 
 
-def by_shape(monkeypatch):
-    """Let dropout keep the same values whenever it is asked for as many.
-
-    What is drawn for several layers at once has as many of them as its first dimension.
-    """
+def by_size(monkeypatch):
+    """Let dropout keep the same values whenever it is asked for as many."""
     drawn = dropout.keeping_bits
 
     def of_one(shape, p, seed=None):
-        return drawn(shape, p, seed=sum(shape))
-
-    def of_layers(shape, p, seed=None):
-        return of_one(shape[1:], p).expand(shape).clone()
+        number = math.prod(shape)
+        return drawn((number,), p, seed=number).view(*shape)
 
     for module in (dropout, training_attention):
         monkeypatch.setattr(module, "keeping_bits", of_one)
-    monkeypatch.setattr(training_share, "keeping_bits", of_layers)
+    monkeypatch.setattr(
+        training_share,
+        "_drawn",
+        lambda sizes, p, _: [of_one((size,), p) if p else None for size in sizes],
+    )
