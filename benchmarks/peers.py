@@ -5,7 +5,8 @@ package, with the same weights, in each precision that they have, on UD English 
 dev part. The engines take turns, round after round, and a figure is the median of the
 rounds. Peers tokenize with Transformers' fast tokenizer, cut texts into windows of 128
 pieces as this package does, sort them by length and pad batches of 32; this package is
-the whole `nlp.pipe` with `electra`. Words are what white space separates.
+the whole `nlp.pipe` with `electra`, and `nlp(text)` for a text that comes alone. Words
+are what white space separates.
 
     python benchmarks/peers.py ../shared/data --threads 2
 
@@ -146,6 +147,9 @@ class Pipeline:
 
     def __call__(self, texts: Sequence[str]) -> None:
         """All states of texts."""
+        if len(texts) == 1:
+            self.nlp(texts[0])
+            return
         for _ in self.nlp.pipe(texts):
             pass
 

@@ -260,16 +260,21 @@ def split_heads(
     Returns:
         For each segment, with its padding, float [3, count, heads, length, d].
     """
-    split = []
     rows: Sequence[Tensor] = [projected]
     if len(segments) != 1:
         rows = projected.split([segment.rows for segment in segments])
+    split = []
     for part, segment in zip(rows, segments, strict=True):
-        if segment.padding is not None:
-            part = segment.padding.pad(part)
-        part = part.view(segment.count, segment.length, 3, heads, -1)
-        split.append(part.permute(2, 0, 3, 1, 4))
+        padding = segment.padding
+        part = part if padding is None else padding.pad(part)
+        split.append(parts_of(part, segment, heads))
     return split
+
+
+def parts_of(rows: Tensor, segment: Segment, heads: int) -> Tensor:
+    """As ``split_heads``, of the rows of one segment with its padding."""
+    parts = rows.view(segment.count, segment.length, 3, heads, -1)
+    return parts.permute(2, 0, 3, 1, 4)
 
 
 def attend(
@@ -292,7 +297,9 @@ def attend(
     Returns:
         float [B, heads, length, d].
     """
-    if _explicit_is_faster(parts, dropout):
+    # Where nothing is dropped, most of what is in fp32 needs no closer look.
+    is_fused = not (dropout or LONGEST_EXPLICIT.get(parts.dtype))
+    if not is_fused and _explicit_is_faster(parts, dropout):
         return explicit_attention(
             parts, bias=bias, dropout=dropout, causal=causal, scale=scale
         )

@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .attention import LONGEST_EXPLICIT, SelfAttention, attend, split_heads
+from .attention import (
+    LONGEST_EXPLICIT,
+    SelfAttention,
+    attend,
+    parts_of,
+    split_heads,
+)
 from .electra import ElectraModel
 from .embeddings import check_length
 from .encoder import EncoderLayer
@@ -172,11 +178,12 @@ def attend_segments(
         Contiguous, [T, H].
     """
     width = projected.shape[1] // 3
-    all_parts = split_heads(projected, segments, heads)
-    if len(all_parts) == 1 and segments[0].padding is None:
+    if len(segments) == 1 and segments[0].padding is None:
+        attended = attend(parts_of(projected, segments[0], heads), scale=1.0)
         # That of few rows may lie there as it is wanted.
-        attended = attend(all_parts[0], scale=1.0).transpose(1, 2)
-        return attended.reshape(-1, width).to(dtype)
+        attended = attended.transpose(1, 2).reshape(-1, width)
+        return attended if attended.dtype == dtype else attended.to(dtype)
+    all_parts = split_heads(projected, segments, heads)
     context = projected.new_empty(len(projected), width, dtype=dtype)
     for parts, segment in zip(all_parts, segments, strict=True):
         padding = segment.padding

