@@ -50,6 +50,7 @@ class WeightGradients:
         self._ready = [0]
         for of in shapes:
             self._ready.append(self._ready[-1] + len(of))
+        self._begun = 0
         self._passed = [0] * threads
         self._taken = 0
         self._has_failed = False
@@ -62,8 +63,10 @@ class WeightGradients:
     def thread(self, number: int) -> Iterator[None]:
         """Let a thread pass all layers, and then do what is left.
 
-        If it can't, others must not wait for it.
+        It waits for no other that fails, or has not begun: all of a pool may be busy.
         """
+        with self._changed:
+            self._begun += 1
         try:
             yield
             while self._do_next(number, waits=True):
@@ -121,7 +124,8 @@ class WeightGradients:
                 if self._taken < self._ready[min(self._passed)] and not is_behind:
                     self._taken += 1
                     return self._todo[self._taken - 1]
-                if not waits or self._taken == len(self._todo):
+                all_begun = self._begun == len(self._passed)
+                if not (waits and all_begun) or self._taken == len(self._todo):
                     break
                 self._changed.wait()
         return None

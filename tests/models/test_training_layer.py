@@ -1,5 +1,6 @@
 """A layer with its own backward pass computes what its modules do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 
@@ -259,6 +260,22 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     assert torch.equal(found[0]["states"], found[1]["states"])
     # Gradients of weights are sums in another order.
     assert_alike(*found, 1e-5 if dtype == torch.float32 else 0.02)
+
+
+def test_several_may_train_at_once(threads):
+    """They share the threads that compute, and none waits for another without end."""
+    threads(2)
+    model, hidden = encoder(dropout=0.3), torch.randn(sum(LONG), WIDTH)
+
+    def train(copy):
+        for _ in range(5):
+            states = copy.encoder(hidden.clone(), copy._layout(LONG))[0]
+            states.sum().backward()
+        return states.shape
+
+    with ThreadPoolExecutor(4) as pool:
+        shapes = list(pool.map(train, [deepcopy(model) for _ in range(4)]))
+    assert shapes == [hidden.shape] * 4
 
 
 def test_gradients_of_norms_are_added_up_exactly_over_many_rows():

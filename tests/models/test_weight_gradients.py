@@ -98,3 +98,16 @@ def test_a_thread_that_fails_is_not_waited_for():
         other.start()
     other.join(30)
     assert failed.is_set()
+
+
+def test_a_thread_that_has_not_begun_is_not_waited_for():
+    """Else two trainings that share a pool could wait for each other without end."""
+    done = []
+    work = gradients(2, lambda *job: done.append(job[:3]))
+    for number in range(2):
+        assert done == []
+        with work.thread(number):
+            for layer in range(len(SHAPES)):
+                work.rows(layer)
+                work.passed(number)
+    assert done == [(1, *job) for job in JOBS]
