@@ -228,19 +228,27 @@ def measure(
         name: statistics.median(n / t for n, t in zip(words, times, strict=True))
         for name, times in seconds.items()
     }
+    together = {name: sum(words) / sum(times) for name, times in seconds.items()}
     return [
         {
             "side": name,
             "words_per_second": speed[name],
+            "words_per_second_together": together[name],
             "loss": side.loss(held_out),
-            **{
-                f"times {other}": speed[name] / speed[other]
-                for other in ("Transformers, bf16", "spacy-transformers")
-                if other in speed
-            },
+            **times_of(name, speed, ""),
+            **times_of(name, together, ", together"),
         }
         for name, side in chosen.items()
     ]
+
+
+def times_of(name: str, speed: dict[str, float], suffix: str) -> dict[str, float]:
+    """How many times as fast as the others a side is."""
+    return {
+        f"times {other}{suffix}": speed[name] / speed[other]
+        for other in ("Transformers, bf16", "spacy-transformers")
+        if other in speed
+    }
 
 
 def parser_of(description: str | None, threads: int) -> argparse.ArgumentParser:
@@ -283,7 +291,8 @@ def main() -> None:
         for row in rows:
             ratios = [f"{v:5.2f} {k}" for k, v in row.items() if k.startswith("times")]
             print(
-                f"{row['side']:22}{row['words_per_second']:8,.0f} words/s  "
+                f"{row['side']:22}{row['words_per_second']:8,.0f} words/s, "
+                f"{row['words_per_second_together']:,.0f} together  "
                 f"loss {row['loss']:.3f}  {'  '.join(ratios)}"
             )
     print(machine())
