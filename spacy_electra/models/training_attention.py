@@ -206,16 +206,10 @@ class Attention:
         split = projected.view(-1, depth).index_select(0, places.sources)
         split = split.view(3, -1, depth)
         weights = projected.new_empty(sum(self._scores))
-        parts = zip(
-            self._parts,
-            self._of_rows(split),
-            weights.split_with_sizes(self._scores),
-            self._of_scores(bits),
-            strict=True,
-        )
-        for part, (queries, keys, values), of_part, kept in parts:
+        for part, (queries, keys, values), seen, kept in self._by_part(
+            split, weights, bits
+        ):
             scores, exact, used, _ = part.memory
-            seen = of_part.view(part.shape)
             _multiply(queries, keys.transpose(1, 2), self._scale, scores)
             # In bf16 the softmax takes longer than in float32, copies included.
             if exact is not scores:
@@ -230,7 +224,7 @@ class Attention:
                 used = seen
             else:
                 # Widened where the result will be, they take no memory of their own.
-                words(used).copy_(kept.view(part.shape)).bitwise_and_(words(seen))
+                words(used).copy_(kept).bitwise_and_(words(seen))
             _multiply(used, values, self._larger, part.context)
         into = into.view(-1, depth)
         torch.index_select(self._context, 0, places.places, out=into)
@@ -257,22 +251,17 @@ class Attention:
         depth, places, scale = self._depth, self.places, self._scale
         rows = upstream.view(-1, depth)
         torch.index_select(rows, 0, places.gradient_sources, out=self._came)
-        parts = zip(
-            self._parts,
-            self._of_rows(split),
-            weights.split_with_sizes(self._scores),
-            self._of_scores(bits),
-            strict=True,
-        )
-        for part, (queries, keys, values), of_part, kept in parts:
+        for part, (queries, keys, values), seen, kept in self._by_part(
+            split, weights, bits
+        ):
             scores, _, used, mask = part.memory
-            seen, came = of_part.view(part.shape), part.came
+            came = part.came
             to_queries, to_keys, to_values = part.gradients
             _multiply(came, values.transpose(1, 2), self._larger, scores)
             if kept is None:
                 used = seen
             else:
-                mask.copy_(kept.view(part.shape))
+                mask.copy_(kept)
                 torch.bitwise_and(words(seen), mask, out=words(used))
                 words(scores).bitwise_and_(mask)
             torch._softmax_backward_data(
@@ -285,18 +274,31 @@ class Attention:
         found = self._found.view(-1, depth)
         torch.index_select(found, 0, places.gradient_places, out=into)
 
-    def _of_rows(self, split: Tensor) -> Iterator[Sequence[Tensor]]:
-        """Queries, keys and values of each part, [n, length, d]."""
-        for part, rows in zip(
-            self._parts, split.split_with_sizes(self._rows, 1), strict=True
-        ):
-            yield rows.view(3, *part.shape[:2], self._depth).unbind(0)
+    def _by_part(
+        self, split: Tensor, weights: Tensor, bits: Tensor | None
+    ) -> Iterator[tuple[_Part, Sequence[Tensor], Tensor, Tensor | None]]:
+        """Each part with its queries, keys and values, its weights, and what is kept.
 
-    def _of_scores(self, bits: Tensor | None) -> Sequence[Tensor | None]:
-        """What is kept of the weights of each part."""
-        if bits is None:
-            return [None] * len(self._parts)
-        return bits.split_with_sizes(self._scores)
+        They are float [n, length, d] each, float [n, length, length], and int8 of the
+        same shape, or None.
+        """
+        kept: Sequence[Tensor | None] = [None] * len(self._parts)
+        if bits is not None:
+            kept = bits.split_with_sizes(self._scores)
+        for part, rows, seen, own in zip(
+            self._parts,
+            split.split_with_sizes(self._rows, 1),
+            weights.split_with_sizes(self._scores),
+            kept,
+            strict=True,
+        ):
+            count, length, _ = part.shape
+            yield (
+                part,
+                rows.view(3, count, length, self._depth).unbind(0),
+                seen.view(part.shape),
+                None if own is None else own.view(part.shape),
+            )
 
 
 def _multiply(left: Tensor, right: Tensor, scale: float, into: Tensor) -> None:
