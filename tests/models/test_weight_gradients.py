@@ -55,7 +55,7 @@ def test_what_others_have_not_passed_is_left():
 
 @pytest.mark.parametrize("slow", [0, 1])
 def test_the_one_ahead_does_most_and_all_is_done_once(slow):
-    done, lock = [], threading.Lock()
+    done, lock, both_begin = [], threading.Lock(), threading.Barrier(2)
 
     def compute(thread, layer, matrix, rows):
         assert rows.shape == SHAPES[layer][matrix]
@@ -66,6 +66,7 @@ def test_the_one_ahead_does_most_and_all_is_done_once(slow):
 
     def run(number):
         with work.thread(number):
+            both_begin.wait(30)
             for layer in range(len(SHAPES)):
                 work.rows(layer)
                 if number == slow:
