@@ -27,9 +27,11 @@ from weasel.cli.run import check_rerun, project_run
 from weasel.util import get_checksum, load_project_config, parse_config_overrides
 
 from spacy_electra.metrics import detection
+from spacy_electra.models import ElectraConfig
 from spacy_electra.pipeline.scorers.rtd import gold_labels
 from spacy_electra.pretraining.run.distributed import own_device
 from spacy_electra.pretraining.settings import PretrainingSettings
+from spacy_electra.source import resolve_source
 
 PROJECT = Path(__file__).parents[1] / "project"
 
@@ -137,7 +139,14 @@ def test_settings_that_commands_give_are_settings_of_their_configs(project, copy
                 [part for n, v in options(words).items() for part in (f"--{n}", v)]
             )
             if "pretrain" in words:
-                PretrainingSettings.from_file(copy / configs[0], overrides)
+                settings = PretrainingSettings.from_file(copy / configs[0], overrides)
+                start = settings.model.init_from
+                if start:
+                    # It has the shape of the networks that go on with it.
+                    begun = ElectraConfig.from_pretrained(resolve_source(start))
+                    own = ElectraConfig.preset(settings.model.size)
+                    for name in ("embedding_size", "hidden_size", "num_hidden_layers"):
+                        assert getattr(begun, name) == getattr(own, name), start
             else:
                 config = load_config(copy / configs[0])
                 for name in overrides:
