@@ -122,19 +122,17 @@ class _Dropout(torch.autograd.Function):
         return keep(gradient, keeping).mul_(ctx.scale), None, None
 
 
-def keep(values: Tensor, keeping: Tensor, into: Tensor | None = None) -> Tensor:
+def keep(values: Tensor, keeping: Tensor) -> Tensor:
     """Set values to 0 where no bits are set, and leave the others as they are.
 
     Args:
         values: float [...].
-        keeping: What ``keeping_bits`` gave, [...], or the same as ``words``.
-        into: Where the result goes, contiguous; may be ``values`` itself.
+        keeping: What ``keeping_bits`` gave, [...].
     """
+    kept = torch.empty(values.shape, dtype=values.dtype)
     integers = words(values.contiguous())
-    if into is None:
-        into = torch.empty(values.shape, dtype=values.dtype)
-    torch.bitwise_and(integers, keeping.to(integers.dtype), out=words(into))
-    return into
+    torch.bitwise_and(integers, keeping.to(integers.dtype), out=words(kept))
+    return kept
 
 
 def words(values: Tensor) -> Tensor:

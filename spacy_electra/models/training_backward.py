@@ -108,7 +108,7 @@ class Backward:
         saved, weights = self._saved[thread][number], self._weights[number]
         scratch, masks = share.scratch, saved.masks
         projected, output, up, down = weights.matrices
-        wanted = [self._wanted[WEIGHTS * number + n + m] for n in NORMS for m in (0, 1)]
+        wanted = [self._wanted[place] for place in _norm_places(number)]
         summed, *last = _norm_gradient(
             upstream,
             saved.sums[1],
@@ -165,13 +165,17 @@ class Backward:
 
     def _add_norms(self, number: int, gradients: Sequence[Tensor | None]) -> None:
         """Add what a share found for the norms of a layer."""
-        places = [WEIGHTS * number + n + m for n in NORMS for m in (0, 1)]
-        for place, gradient in zip(places, gradients, strict=True):
+        for place, gradient in zip(_norm_places(number), gradients, strict=True):
             before = self._found[place]
             if before is None:
                 self._found[place] = gradient
             elif gradient is not None:
                 before.add_(gradient)
+
+
+def _norm_places(number: int) -> list[int]:
+    """Where weight and bias of both norms of a layer are among all weights."""
+    return [WEIGHTS * number + norm + part for norm in NORMS for part in (0, 1)]
 
 
 def _some(left: Iterator[Any], count: int) -> tuple[Any, ...]:
