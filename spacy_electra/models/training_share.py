@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .dropout import INTEGERS, draw_seed, keeping_bits
+from .dropout import draw_seed, keeping_bits
 from .packing import AttentionLayout
 from .scratch import Scratch
 from .streams import run_in_streams
@@ -81,7 +81,7 @@ class Share:
             layer: The layer.
             rows: Those that come to it, float [T, H].
         """
-        width, integers = rows.shape[1], INTEGERS[rows.dtype]
+        width = rows.shape[1]
         scores = self._places_of(layer.heads).scores
         probabilities = (layer.attention_dropout, *layer.dropouts)
         of_blocks: list[list[Tensor | None]] = []
@@ -98,11 +98,9 @@ class Share:
             of_blocks.append(bits)
         attention, *after = (_joined(parts) for parts in zip(*of_blocks, strict=True))
         first, second = (
-            None if bits is None else bits.to(integers).view(-1, width)
-            for bits in after
+            None if bits is None else bits.view(-1, width) for bits in after
         )
-        # A view would keep what was drawn for the rows as well.
-        return Masks(None if attention is None else attention.clone(), first, second)
+        return Masks(attention, first, second)
 
 
 def share_out(layout: AttentionLayout, layers: int) -> list[Share]:
