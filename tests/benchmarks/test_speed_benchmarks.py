@@ -196,3 +196,4 @@ def test_a_step_is_divided_into_sections_and_products(
     loop, ours = found[step_budget.LOOP], found[step_budget.OURS]
     assert 0 < ours["rows"] <= loop["rows"]
     assert loop["random numbers in torch"] > ours["random numbers in torch"]
+    assert ours[step_budget.PRODUCTS] > 0
