@@ -14,7 +14,7 @@ from .dropout import Dropout, drop
 from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout, Segment
-from .training_attention import attend_and_learn
+from .training.attention import attend_and_learn
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -124,7 +124,7 @@ class SelfAttention(nn.Module):
         return context.transpose(1, 2).reshape(-1, self.heads * self.head_width)
 
     def learns_here(self, rows: Tensor, layout: AttentionLayout) -> bool:
-        """Whether ``training_attention.py`` serves this batch.
+        """Whether ``training/attention.py`` serves this batch.
 
         Args:
             rows: Of the dtype and on the device that it is computed with.

@@ -19,7 +19,7 @@ from .embeddings import compute_dtype
 from .linear import Linear
 from .norm import LayerNorm
 from .packing import AttentionLayout
-from .training_layer import Layer, run_layers
+from .training.layers import Layer, run_layers
 
 _HOLDERS = (Linear, LayerNorm)
 # What a module has where something is to happen when it is called.
@@ -82,7 +82,7 @@ class EncoderLayer(nn.Module):
         return self.feed_forward(hidden), weights
 
     def learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
-        """Whether ``training_layer.py`` serves this batch."""
+        """Whether ``training/layers.py`` serves this batch."""
         attention, feed_forward = self.attention, self.feed_forward
         return (
             attention.learns_here(hidden, layout)
@@ -171,7 +171,7 @@ class Encoder(nn.Module):
         return hidden, states, attentions
 
     def _learns_here(self, hidden: Tensor, layout: AttentionLayout) -> bool:
-        """Whether ``training_layer.py`` serves this batch in all layers."""
+        """Whether ``training/layers.py`` serves this batch in all layers."""
         return all(
             type(layer) is EncoderLayer
             and not any(getattr(layer, name) for name in _HOOKS)

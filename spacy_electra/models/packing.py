@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import Errors
-from .scratch import Scratch
-from .training_blocks import Blocks, divide
+from .training.blocks import Blocks, divide
+from .training.scratch import Scratch
 
 # A call costs some tens of microseconds on a CPU, whatever is in it. So sequences of
 # nearly one length share a call, padded, where each length by itself has few rows.

@@ -2,7 +2,8 @@
 
 import math
 
-from spacy_electra.models import dropout, training_attention, training_share
+from spacy_electra.models import dropout
+from spacy_electra.models.training import attention, share
 
 
 def by_size(monkeypatch):
@@ -13,10 +14,10 @@ def by_size(monkeypatch):
         number = math.prod(shape)
         return drawn((number,), p, seed=number).view(*shape)
 
-    for module in (dropout, training_attention):
+    for module in (dropout, attention):
         monkeypatch.setattr(module, "keeping_bits", of_one)
     monkeypatch.setattr(
-        training_share,
+        share,
         "_drawn",
         lambda sizes, p, _: [of_one((size,), p) if p else None for size in sizes],
     )

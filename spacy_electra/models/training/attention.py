@@ -2,7 +2,7 @@
 
 What it computes is what the plain operations compute, but the scores of a few sequences
 stay in the cache from the first product to the last. Rows go to where the products want
-them, and back, in one step; see ``training_places.py``. Gradients of gradients are not
+them, and back, in one step; see ``places.py``. Gradients of gradients are not
 available.
 """
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dropout import keeping_bits, words
-from .packing import Segment
-from .precision import exact_dtype
+from ..dropout import keeping_bits, words
+from ..packing import Segment
+from ..precision import exact_dtype
+from .places import Group, Places
 from .scratch import Scratch
-from .training_places import Group, Places
 
 # Scores to work on at a time: what comes from them stays in the cache.
 _SCORES_OF_A_PART = 1 << 19

@@ -14,9 +14,9 @@ from spacy_electra.models import (
     ElectraConfig,
     ElectraModel,
     PackedBatch,
-    training_layer,
 )
 from spacy_electra.models.encoder import EncoderLayer
+from spacy_electra.models.training import layers
 
 # Two segments, of which the first has padding.
 LENGTHS = (5, 6, 6, 3, 3)
@@ -243,14 +243,14 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     torch.manual_seed(1)
     hidden = torch.randn(sum(LONG), WIDTH).to(dtype)
     taken = []
-    share_out = training_layer.share_out
+    share_out = layers.share_out
 
     def shares(*arguments):
         found = share_out(*arguments)
         taken.append([share.rows for share in found])
         return found
 
-    monkeypatch.setattr(training_layer, "share_out", shares)
+    monkeypatch.setattr(layers, "share_out", shares)
     found = []
     for count in (1, 2):
         threads(count)
@@ -289,7 +289,7 @@ def test_gradients_of_norms_are_added_up_exactly_over_many_rows():
 
 
 def test_nothing_is_computed_below_the_lowest_layer_that_learns(monkeypatch):
-    from spacy_electra.models.training_backward import Backward
+    from spacy_electra.models.training.backward import Backward
 
     model = encoder(dropout=0.3)
     expected = results(model, rows())
@@ -343,8 +343,8 @@ def test_other_activations_are_computed_by_the_modules(calls):
 def test_memory_of_a_pass_does_not_grow_with_the_layers():
     batch = PackedBatch.from_sequences([torch.randint(1, 99, (7,))] * 3)
     sizes = []
-    for layers in (1, 4):
-        model = ElectraModel(replace(config(0.1), num_hidden_layers=layers)).train()
+    for count in (1, 4):
+        model = ElectraModel(replace(config(0.1), num_hidden_layers=count)).train()
         layout = model._layout(batch.lengths)
         hidden = torch.randn(21, WIDTH).requires_grad_()
         model.encoder(hidden, layout)[0].sum().backward()

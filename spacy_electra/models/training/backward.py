@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .dropout import words
-from .precision import exact_dtype
+from ..dropout import words
+from ..precision import exact_dtype
 from .scratch import Scratch
-from .training_share import Share, run_shares
-from .training_state import (
+from .share import Share, run_shares
+from .state import (
     NORMS,
     PRODUCTS,
     SAVED,

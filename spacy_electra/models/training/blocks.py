@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sharing import share_evenly
-from .streams import split_evenly
+from ..sharing import share_evenly
+from ..streams import split_evenly
 
 # About as many rows of a batch go through a network by themselves, and no batch of
 # fewer than these is divided.

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dropout import words
-from .linear import product
-from .packing import AttentionLayout
-from .training_attention import Attention
-from .training_backward import Backward
-from .training_blocks import Blocks
-from .training_share import Share, run_shares, share_out
-from .training_state import NORMS, PRODUCTS, WEIGHTS, Layer, Masks, Rows, Saved, Weights
+from ..dropout import words
+from ..linear import product
+from ..packing import AttentionLayout
+from .attention import Attention
+from .backward import Backward
+from .blocks import Blocks
+from .share import Share, run_shares, share_out
+from .state import NORMS, PRODUCTS, WEIGHTS, Layer, Masks, Rows, Saved, Weights
 
 
 def run_layers(

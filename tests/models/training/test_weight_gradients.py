@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from spacy_electra.models.weight_gradients import WeightGradients
+from spacy_electra.models.training.weight_gradients import WeightGradients
 
 SHAPES = [((4, 3), (4, 2)), ((4, 3), (4, 2)), ((4, 5),)]
 JOBS = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]

@@ -11,14 +11,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .dropout import draw_seed, keeping_bits
-from .packing import AttentionLayout
+from ..dropout import draw_seed, keeping_bits
+from ..packing import AttentionLayout
+from ..streams import run_in_streams
+from .attention import Attention
+from .blocks import Block
+from .places import Places
 from .scratch import Scratch
-from .streams import run_in_streams
-from .training_attention import Attention
-from .training_blocks import Block
-from .training_places import Places
-from .training_state import Layer, Masks
+from .state import Layer, Masks
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,13 +12,12 @@ from training_masks import by_size
 from spacy_electra.models import (
     ElectraForPreTraining,
     PackedBatch,
-    training_attention,
-    training_places,
 )
 from spacy_electra.models.attention import SelfAttention, explicit_attention
 from spacy_electra.models.packing import segments_of
-from spacy_electra.models.training_attention import attend_and_learn
-from spacy_electra.models.training_places import Places
+from spacy_electra.models.training import attention, places
+from spacy_electra.models.training.attention import attend_and_learn
+from spacy_electra.models.training.places import Places
 
 HEADS, WIDTH = 2, 16
 # All of these need padding, and lie side by side; with groups of their own, the longer
@@ -29,8 +28,8 @@ LENGTHS = (5, 18, 6, 3, 32)
 @pytest.fixture(params=[1, 1 << 19])
 def part(request, monkeypatch):
     """One sequence and head at a time, or all of a group; in groups or together."""
-    monkeypatch.setattr(training_attention, "_SCORES_OF_A_PART", request.param)
-    monkeypatch.setattr(training_places, "_SCORES_OF_A_GROUP", request.param)
+    monkeypatch.setattr(attention, "_SCORES_OF_A_PART", request.param)
+    monkeypatch.setattr(places, "_SCORES_OF_A_GROUP", request.param)
 
 
 def rows(dtype=torch.float32, lengths=LENGTHS):
@@ -110,21 +109,21 @@ def test_a_checkpoint_draws_the_same_masks_again():
 
 def test_places_lead_to_rows_and_back():
     """Blocks follow each other; padding takes any row, and its gradient is zero."""
-    places = Places.of([(5, 18), (), (6, 0, 40)], HEADS, causal=False)
-    assert [group.length for group in places.groups] == [32, 48]
-    assert [group.count for group in places.groups] == [2 * HEADS, 2 * HEADS]
-    assert places.scores == [2 * HEADS * 32**2, 0, 2 * HEADS * 48**2]
+    found = Places.of([(5, 18), (), (6, 0, 40)], HEADS, causal=False)
+    assert [group.length for group in found.groups] == [32, 48]
+    assert [group.count for group in found.groups] == [2 * HEADS, 2 * HEADS]
+    assert found.scores == [2 * HEADS * 32**2, 0, 2 * HEADS * 48**2]
     rows = torch.arange(69 * 3 * HEADS)
-    sources, size = rows[places.sources].view(3, -1), len(places.gradient_sources)
+    sources, size = rows[found.sources].view(3, -1), len(found.gradient_sources)
     assert size == HEADS * (2 * 32 + 2 * 48)
     for kind in range(3):
         wanted = rows.view(69, 3, HEADS)[:, kind].flatten()
-        assert torch.equal(sources[kind][places.places], wanted)
-    assert torch.equal(sources.flatten()[places.gradient_places], rows)
+        assert torch.equal(sources[kind][found.places], wanted)
+    assert torch.equal(sources.flatten()[found.gradient_places], rows)
     is_padding = torch.ones(size, dtype=torch.bool)
-    is_padding[places.places] = False
-    assert (places.gradient_sources[is_padding] >= 69 * HEADS).all()
-    assert torch.equal(places.gradient_sources[places.places], torch.arange(69 * HEADS))
+    is_padding[found.places] = False
+    assert (found.gradient_sources[is_padding] >= 69 * HEADS).all()
+    assert torch.equal(found.gradient_sources[found.places], torch.arange(69 * HEADS))
 
 
 def test_no_rows_have_no_states():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_electra.models.sharing import share_evenly
-from spacy_electra.models.training_blocks import divide
+from spacy_electra.models.training.blocks import divide
 
 lists_of_lengths = st.lists(st.integers(1, 600), max_size=60)
 

@@ -1,0 +1,1 @@
+"""Both passes of the layers while a CPU trains."""
