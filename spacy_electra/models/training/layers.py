@@ -44,7 +44,7 @@ def run_layers(
     Returns:
         float [T, H].
     """
-    shares = share_out(layout, len(layers))
+    shares = share_out(layout, len(layers), hidden.shape[1])
     result: Tensor = _Layers.apply(hidden, layout.blocks, shares, layers, *weights)
     return result
 

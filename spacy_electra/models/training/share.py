@@ -26,6 +26,9 @@ R = TypeVar("R")
 # Cost of the largest share over that of a mean one: others wait for it, if not on the
 # way back, where they compute gradients of weights meanwhile.
 _MOST_OF_A_SHARE = 1.4
+# Where the states of a layer are fewer values, operators take no longer than Python
+# takes to call them. As it runs one thread at a time, all share each operator then.
+_FEWEST_VALUES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ class Share:
         return Masks(attention, first, second)
 
 
-def share_out(layout: AttentionLayout, layers: int) -> list[Share]:
-    """One a thread, where the blocks can be divided so; else one; none without rows.
+def share_out(layout: AttentionLayout, layers: int, width: int) -> list[Share]:
+    """One a thread, where that is worth it; else one; none without rows.
 
     The random numbers are those of a layer and a block, however many threads there are,
     and whether layers are passed at once or one after the other.
@@ -112,6 +115,7 @@ def share_out(layout: AttentionLayout, layers: int) -> list[Share]:
     Args:
         layout: Where the sequences are.
         layers: How many are passed.
+        width: Of the rows.
     """
     blocks, threads = layout.blocks.parts, torch.get_num_threads()
     if not blocks:
@@ -120,7 +124,10 @@ def share_out(layout: AttentionLayout, layers: int) -> list[Share]:
     size = max(1, len(blocks) // threads)
     parts = [slice(first, first + size) for first in range(0, len(blocks), size)]
     costs = [sum(block.cost for block in blocks[part]) for part in parts]
-    if len(parts) != threads or max(costs) * threads > _MOST_OF_A_SHARE * sum(costs):
+    is_even = len(parts) == threads and (
+        max(costs) * threads <= _MOST_OF_A_SHARE * sum(costs)
+    )
+    if not is_even or blocks[-1].stop * width < _FEWEST_VALUES:
         parts = [slice(0, len(blocks))]
     return [
         Share(

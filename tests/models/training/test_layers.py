@@ -16,7 +16,7 @@ from spacy_electra.models import (
     PackedBatch,
 )
 from spacy_electra.models.encoder import EncoderLayer
-from spacy_electra.models.training import layers
+from spacy_electra.models.training import layers, share
 
 # Two segments, of which the first has padding.
 LENGTHS = (5, 6, 6, 3, 3)
@@ -229,8 +229,9 @@ LONG = (300, 290, 290, 300, 410, 400)
 
 
 @pytest.fixture
-def threads():
-    """Sets how many threads torch has."""
+def threads(monkeypatch):
+    """Sets how many threads torch has, which divide a batch of narrow layers too."""
+    monkeypatch.setattr(share, "_FEWEST_VALUES", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -247,7 +248,7 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
 
     def shares(*arguments):
         found = share_out(*arguments)
-        taken.append([share.rows for share in found])
+        taken.append([part.rows for part in found])
         return found
 
     monkeypatch.setattr(layers, "share_out", shares)
@@ -260,6 +261,17 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     assert torch.equal(found[0]["states"], found[1]["states"])
     # Gradients of weights are sums in another order.
     assert_alike(*found, 1e-5 if dtype == torch.float32 else 0.02)
+
+
+def test_a_batch_of_few_values_is_not_divided():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        layout = encoder()._layout(LONG)
+        counts = [len(share.share_out(layout, 2, width)) for width in (64, 256)]
+    finally:
+        torch.set_num_threads(before)
+    assert counts == [1, 2]
 
 
 def test_several_may_train_at_once(threads):
