@@ -26,9 +26,9 @@ R = TypeVar("R")
 # Cost of the largest share over that of a mean one: others wait for it, if not on the
 # way back, where they compute gradients of weights meanwhile.
 _MOST_OF_A_SHARE = 1.4
-# Where the states of a layer are fewer values, operators take no longer than Python
+# Where the states of a layer are no more values, operators take no longer than Python
 # takes to call them. As it runs one thread at a time, all share each operator then.
-_FEWEST_VALUES = 1 << 18
+_FEW_VALUES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def share_out(layout: AttentionLayout, layers: int, width: int) -> list[Share]:
     is_even = len(parts) == threads and (
         max(costs) * threads <= _MOST_OF_A_SHARE * sum(costs)
     )
-    if not is_even or blocks[-1].stop * width < _FEWEST_VALUES:
+    if not is_even or blocks[-1].stop * width <= _FEW_VALUES:
         parts = [slice(0, len(blocks))]
     return [
         Share(

@@ -231,7 +231,7 @@ LONG = (300, 290, 290, 300, 410, 400)
 @pytest.fixture
 def threads(monkeypatch):
     """Sets how many threads torch has, which divide a batch of narrow layers too."""
-    monkeypatch.setattr(share, "_FEWEST_VALUES", 0)
+    monkeypatch.setattr(share, "_FEW_VALUES", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
