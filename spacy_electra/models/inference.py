@@ -28,6 +28,9 @@ from .packing import FEW_ROWS_FUSED, PackedBatch, Segment, segments_of
 
 # Most rows of one forward pass: what lies between two layers should fit the caches.
 ROWS_PER_PASS = 2048
+# Up to this length, three operators in fp32 take less time than the fused kernel for a
+# sequence that comes alone (benchmarks/one_text.py).
+LONGEST_ALONE = 128
 # Activations that oneDNN computes while it writes a product: its names for them.
 FUSED_ACTIVATIONS: dict[str, tuple[str, str]] = {
     "gelu": ("gelu", "none"),
@@ -179,6 +182,9 @@ def attend_segments(
     """
     width = projected.shape[1] // 3
     if len(segments) == 1 and segments[0].padding is None:
+        is_alone = segments[0].count == 1 and len(projected) <= LONGEST_ALONE
+        if is_alone and projected.dtype == dtype == torch.float32:
+            return _attend_alone(projected, heads)
         attended = attend(parts_of(projected, segments[0], heads), scale=1.0)
         # That of few rows may lie there as it is wanted.
         attended = attended.transpose(1, 2).reshape(-1, width)
@@ -195,6 +201,14 @@ def attend_segments(
         else:
             rows.copy_(padding.unpad(attended.reshape(-1, width)))
     return context
+
+
+def _attend_alone(projected: Tensor, heads: int) -> Tensor:
+    """As ``attend_segments``, for one sequence: its heads need no copy."""
+    rows = projected.view(len(projected), 3, heads, -1)
+    query, key, value = rows.permute(1, 2, 0, 3).unbind(0)
+    weights = torch.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1)
+    return torch.bmm(weights, value).transpose(0, 1).reshape(len(projected), -1)
 
 
 def scaled_queries(attention: SelfAttention) -> nn.Linear:

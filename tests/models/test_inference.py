@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from spacy_electra.models import ElectraModel, PackedBatch
-from spacy_electra.models.inference import InferenceEncoder, can_infer
+from spacy_electra.models.inference import (
+    LONGEST_ALONE,
+    InferenceEncoder,
+    attend_segments,
+    can_infer,
+)
+from spacy_electra.models.packing import segments_of
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(),
@@ -51,6 +57,17 @@ def test_sequences_of_one_length_are_as_among_others(small_config, lengths, dtyp
     among = mixed.last_hidden_state[52:].float()
     error = (alone - among).norm() / among.norm()
     assert error < (1e-6 if dtype == torch.float32 else 0.01)
+
+
+@pytest.mark.parametrize("rows", [1, 7, LONGEST_ALONE, LONGEST_ALONE + 1])
+def test_a_sequence_attends_alone_as_beside_itself(rows):
+    random = torch.Generator().manual_seed(0)
+    projected = torch.randn(rows, 3 * 4 * 8, generator=random)
+    alone = attend_segments(projected, segments_of([rows]), 4, torch.float32)
+    twice = torch.cat([projected, projected])
+    both = attend_segments(twice, segments_of([rows, rows]), 4, torch.float32)
+    assert alone.is_contiguous()
+    torch.testing.assert_close(torch.cat([alone, alone]), both, rtol=1e-5, atol=1e-6)
 
 
 def test_bf16_is_as_near_to_fp32_as_autocast(small_config):
