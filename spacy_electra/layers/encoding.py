@@ -20,12 +20,8 @@ from ..errors import Errors
 from ..models import PackedBatch, split_by_tokens
 from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
-from ..models.streams import (
-    FEWEST_ROWS,
-    passes_for_streams,
-    run_in_streams,
-    split_evenly,
-)
+from ..models.sharing import cut_evenly
+from ..models.streams import FEWEST_ROWS, passes_for_streams, run_in_streams
 from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
@@ -513,7 +509,7 @@ def _passes(
             in_flight = min(max_tokens, torch.get_num_threads() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
             if passes is not None:
-                return _batches(whole, split_evenly(whole.lengths, passes)), True
+                return _batches(whole, cut_evenly(whole.lengths, passes)), True
         max_tokens = min(max_tokens, most)
     return _runs(whole, max_tokens), False
 

@@ -13,7 +13,6 @@ from functools import cache
 from threading import Barrier, Lock
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 T = TypeVar("T")
@@ -82,21 +81,3 @@ def passes_for_streams(lengths: Sequence[int], most_rows: int) -> int | None:
     if threads == 1 or room < FEWEST_ROWS or total < threads * FEWEST_ROWS:
         return None
     return threads * -(-total // (threads * room))
-
-
-def split_evenly(lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """Cut a run of sequences into parts of about as many rows.
-
-    Args:
-        lengths: Rows of each sequence.
-        parts: Most parts; none is empty.
-
-    Returns:
-        Indices into ``lengths``, in order. No part has more rows than its share and
-        its longest sequence.
-    """
-    ends = np.cumsum(lengths)
-    middles = ends - np.asarray(lengths) / 2
-    numbers = (middles * parts / ends[-1]).astype(int)
-    starts = np.flatnonzero(np.diff(numbers)) + 1
-    return [part.tolist() for part in np.split(np.arange(len(lengths)), starts)]

@@ -10,12 +10,8 @@ import torch
 
 from spacy_electra.layers.encoder import Encoder
 from spacy_electra.models import streams
-from spacy_electra.models.streams import (
-    FEWEST_ROWS,
-    passes_for_streams,
-    run_in_streams,
-    split_evenly,
-)
+from spacy_electra.models.sharing import cut_evenly
+from spacy_electra.models.streams import FEWEST_ROWS, passes_for_streams, run_in_streams
 
 WORDS = [
     "In",
@@ -110,21 +106,12 @@ def test_a_forked_process_starts_streams_of_its_own(two_threads):
     assert status == 0
 
 
-@pytest.mark.parametrize("parts", [1, 2, 7, 40])
-def test_parts_cover_all_and_are_about_even(parts):
-    lengths = sorted(3 + 7 * n % 120 for n in range(90))
-    groups = split_evenly(lengths, parts)
-    assert [n for group in groups for n in group] == list(range(90))
-    most = sum(lengths) / parts + max(lengths)
-    assert all(0 < sum(lengths[n] for n in group) <= most for group in groups)
-
-
 def test_passes_at_one_time_have_no_more_rows_than_was_said(two_threads):
     lengths = [10] * 40 + [128] * 60
     for most_rows in (800, 1000, 4096):
         parts = passes_for_streams(lengths, most_rows)
         assert parts % 2 == 0
-        groups = split_evenly(lengths, parts)
+        groups = cut_evenly(lengths, parts)
         assert max(sum(lengths[n] for n in g) for g in groups) <= most_rows / 2
 
 

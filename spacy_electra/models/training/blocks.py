@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..sharing import share_evenly
-from ..streams import split_evenly
+from ..sharing import cut_evenly, share_evenly
 
 # About as many rows of a batch go through a network by themselves, and no batch of
 # fewer than these is divided.
@@ -91,7 +90,7 @@ def divide(lengths: Sequence[int]) -> Blocks:
 
 def _shares(costs: Sequence[int], count: int) -> list[list[int]]:
     """Runs of sequences, which are of about one length, unless others are more even."""
-    candidates = split_evenly(costs, count), share_evenly(costs, count)
+    candidates = cut_evenly(costs, count), share_evenly(costs, count)
     runs, others = (
         max(sum(costs[n] for n in share) for share in shares) for shares in candidates
     )

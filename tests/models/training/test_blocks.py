@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_electra.models.sharing import share_evenly
 from spacy_electra.models.training.blocks import divide
 
 lists_of_lengths = st.lists(st.integers(1, 600), max_size=60)
@@ -64,9 +63,3 @@ def test_blocks_are_runs_of_the_batch_where_these_are_even():
     parts, order, _ = divide((100, 100, 500, 510))
     assert [block.lengths for block in parts] == [(100, 510), (100, 500)]
     assert order[[0, 100, 610, 710]].tolist() == [100, 700, 0, 200]
-
-
-def test_work_is_shared_out_by_its_cost():
-    assert share_evenly([5, 1, 1, 1, 1, 1], 2) == [[0], [1, 2, 3, 4, 5]]
-    assert share_evenly([3], 4) == [[0]]
-    assert share_evenly([], 2) == []
