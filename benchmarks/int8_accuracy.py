@@ -42,8 +42,8 @@ from wasabi import msg
 from spacy_electra.layers.encoding import WithEncoder
 
 BUDGETS = (
-    Budget("", "ewt", 300, 400, 1255, 201),
-    Budget("", "wnut17", 300, 400, 3394, 1009),
+    Budget("", "ewt", 900, 400, 1255, 201),
+    Budget("", "wnut17", 900, 400, 3394, 1009),
 )
 PRECISIONS = ("fp32", "bf16", "int8")
 Run = dict[str, Any]
@@ -81,7 +81,7 @@ def main(
     source: str = typer.Option("en_small", help="Checkpoint"),
     work: Path = typer.Option(Path("output/int8_accuracy"), help="Corpora and runs"),
     seeds: int = typer.Option(3, help="Runs of each kind"),
-    steps: int = typer.Option(300, help="Updates"),
+    steps: int = typer.Option(900, help="Updates"),
     task: list[str] = typer.Option(["ewt", "wnut17"], help="May be repeated"),
 ) -> None:
     """Do the runs that are missing; print and write the figures."""
