@@ -41,9 +41,10 @@ from wasabi import msg
 
 from spacy_electra.layers.encoding import WithEncoder
 
+STEPS = 900
 BUDGETS = (
-    Budget("", "ewt", 900, 400, 1255, 201),
-    Budget("", "wnut17", 900, 400, 3394, 1009),
+    Budget("", "ewt", STEPS, 400, 1255, 201),
+    Budget("", "wnut17", STEPS, 400, 3394, 1009),
 )
 PRECISIONS = ("fp32", "bf16", "int8")
 Run = dict[str, Any]
@@ -81,7 +82,7 @@ def main(
     source: str = typer.Option("en_small", help="Checkpoint"),
     work: Path = typer.Option(Path("output/int8_accuracy"), help="Corpora and runs"),
     seeds: int = typer.Option(3, help="Runs of each kind"),
-    steps: int = typer.Option(900, help="Updates"),
+    steps: int = typer.Option(STEPS, help="Updates"),
     task: list[str] = typer.Option(["ewt", "wnut17"], help="May be repeated"),
 ) -> None:
     """Do the runs that are missing; print and write the figures."""

@@ -17,6 +17,7 @@ from .attention import (
     LONGEST_EXPLICIT,
     SelfAttention,
     attend,
+    explicit_attention,
     parts_of,
     split_heads,
 )
@@ -183,9 +184,10 @@ def attend_segments(
     width = projected.shape[1] // 3
     if len(segments) == 1 and segments[0].padding is None:
         is_alone = segments[0].count == 1 and len(projected) <= LONGEST_ALONE
-        if is_alone and projected.dtype == dtype == torch.float32:
-            return _attend_alone(projected, heads)
-        attended = attend(parts_of(projected, segments[0], heads), scale=1.0)
+        is_exact = projected.dtype == dtype == torch.float32
+        # The heads of one sequence need no copy for explicit products.
+        run = explicit_attention if is_alone and is_exact else attend
+        attended = run(parts_of(projected, segments[0], heads), scale=1.0)
         # That of few rows may lie there as it is wanted.
         attended = attended.transpose(1, 2).reshape(-1, width)
         return attended if attended.dtype == dtype else attended.to(dtype)
@@ -201,14 +203,6 @@ def attend_segments(
         else:
             rows.copy_(padding.unpad(attended.reshape(-1, width)))
     return context
-
-
-def _attend_alone(projected: Tensor, heads: int) -> Tensor:
-    """As ``attend_segments``, for one sequence: its heads need no copy."""
-    rows = projected.view(len(projected), 3, heads, -1)
-    query, key, value = rows.permute(1, 2, 0, 3).unbind(0)
-    weights = torch.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1)
-    return torch.bmm(weights, value).transpose(0, 1).reshape(len(projected), -1)
 
 
 def scaled_queries(attention: SelfAttention) -> nn.Linear:

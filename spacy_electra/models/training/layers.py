@@ -81,7 +81,7 @@ class _Layers(torch.autograd.Function):
                         taken[n].of(share.rows),
                         states[n + 1][share.rows],
                         share.attention(layer, taken[n].output.shape[1], hidden.dtype),
-                        share.masks(n, layer, below[share.rows]),
+                        share.masks(n, layer, below.shape[1]),
                         ready[n],
                         layer,
                     )

@@ -76,15 +76,14 @@ class Share:
             self._places[heads] = Places.of(lengths, heads, self.causal)
         return self._places[heads]
 
-    def masks(self, number: int, layer: Layer, rows: Tensor) -> Masks:
+    def masks(self, number: int, layer: Layer, width: int) -> Masks:
         """What dropout keeps in a layer.
 
         Args:
             number: Of the layer.
             layer: The layer.
-            rows: Those that come to it, float [T, H].
+            width: Of the rows that come to it.
         """
-        width = rows.shape[1]
         scores = self._places_of(layer.heads).scores
         probabilities = (layer.attention_dropout, *layer.dropouts)
         of_blocks: list[list[Tensor | None]] = []

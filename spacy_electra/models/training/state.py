@@ -43,8 +43,8 @@ class Masks(NamedTuple):
 
     Args:
         attention: Of the attention weights, int8 [S]; None where it keeps all.
-        after_attention: Of the rows after attention, as ``words`` are, [T, H]; None
-            where it keeps all.
+        after_attention: Of the rows after attention, int8 [T, H]; None where it keeps
+            all.
         after_all: The same after the feed-forward part.
     """
 

@@ -9,10 +9,7 @@ from torch.autograd import gradcheck
 from torch.utils.checkpoint import checkpoint
 from training_masks import by_size
 
-from spacy_electra.models import (
-    ElectraForPreTraining,
-    PackedBatch,
-)
+from spacy_electra.models import ElectraForPreTraining, PackedBatch
 from spacy_electra.models.attention import SelfAttention, explicit_attention
 from spacy_electra.models.packing import segments_of
 from spacy_electra.models.training import attention, places

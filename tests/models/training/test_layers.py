@@ -10,11 +10,7 @@ from torch import nn
 from torch.autograd import gradcheck
 from training_masks import by_size
 
-from spacy_electra.models import (
-    ElectraConfig,
-    ElectraModel,
-    PackedBatch,
-)
+from spacy_electra.models import ElectraConfig, ElectraModel, PackedBatch
 from spacy_electra.models.encoder import EncoderLayer
 from spacy_electra.models.training import layers, share
 
@@ -229,14 +225,19 @@ LONG = (300, 290, 290, 300, 410, 400)
 
 
 @pytest.fixture
-def threads(monkeypatch):
-    """Sets how many threads torch has, which divide a batch of narrow layers too."""
-    monkeypatch.setattr(share, "_FEW_VALUES", 0)
+def threads():
+    """Sets how many threads torch has."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def narrow_layers_are_divided(monkeypatch):
+    monkeypatch.setattr(share, "_FEW_VALUES", 0)
+
+
+@pytest.mark.usefixtures("narrow_layers_are_divided")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     """Masks too are the same."""
@@ -263,17 +264,14 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     assert_alike(*found, 1e-5 if dtype == torch.float32 else 0.02)
 
 
-def test_a_batch_of_few_values_is_not_divided():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        layout = encoder()._layout(LONG)
-        counts = [len(share.share_out(layout, 2, width)) for width in (64, 256)]
-    finally:
-        torch.set_num_threads(before)
+def test_a_batch_of_few_values_is_not_divided(threads):
+    threads(2)
+    layout = encoder()._layout(LONG)
+    counts = [len(share.share_out(layout, 2, width)) for width in (64, 256)]
     assert counts == [1, 2]
 
 
+@pytest.mark.usefixtures("narrow_layers_are_divided")
 def test_several_may_train_at_once(threads):
     """They share the threads that compute, and none waits for another without end."""
     threads(2)
