@@ -38,7 +38,7 @@ PLACES = ("in the house", "on the hill", "near the river", "at night", "every da
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
+def one_thread() -> None:
     # Workers of pytest-xdist share the cores.
     torch.set_num_threads(1)
 

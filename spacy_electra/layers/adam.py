@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from ..models.sharing import share_evenly
-from ..models.streams import run_in_streams
+from ..models.streams import run_in_streams, thread_count
 
 Key = tuple[int, str]
 
@@ -68,7 +68,7 @@ def step(optimizer: Optimizer, parts: Sequence[Part]) -> None:
     for part in parts:
         optimizer.nr_update[part.key] += 1
     sizes = [part.values.numel() for part in parts]
-    threads = torch.get_num_threads() if sum(sizes) >= _FEWEST_VALUES else 1
+    threads = thread_count() if sum(sizes) >= _FEWEST_VALUES else 1
     shares = [
         _moments(optimizer, [parts[n] for n in own])
         for own in share_evenly(sizes, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -21,7 +22,14 @@ from ..models import PackedBatch, split_by_tokens
 from ..models.inference import ROWS_PER_PASS
 from ..models.pretrained import LoadReport, PretrainedModel
 from ..models.sharing import cut_evenly
-from ..models.streams import FEWEST_ROWS, passes_for_streams, run_in_streams
+from ..models.streams import (
+    FEWEST_ROWS,
+    on_one_thread,
+    passes_for_streams,
+    run_in_streams,
+    thread_count,
+)
+from ..models.training.layers import returns_in_streams
 from ..tokenization.alignment import Integers, Pieces, align
 from ..tokenization.windows import FixedText, Windows, make_windows
 from .division import Division, current_division, own_random_numbers
@@ -398,7 +406,8 @@ def _encode_all(
         start = 0
         for output, backprop in zip(outputs, backprops, strict=True):
             size = output.shape[-2]
-            backprop(gradient.narrow(-2, start, size))
+            with on_one_thread() if returns_in_streams(output) else nullcontext():
+                backprop(gradient.narrow(-2, start, size))
             start += size
 
     return hidden.detach(), backprop_rows
@@ -506,7 +515,7 @@ def _passes(
     """
     if most is not None:
         if can_stream and whole.rows >= 2 * FEWEST_ROWS:
-            in_flight = min(max_tokens, torch.get_num_threads() * most)
+            in_flight = min(max_tokens, thread_count() * most)
             passes = passes_for_streams(whole.lengths, in_flight)
             if passes is not None:
                 return _batches(whole, cut_evenly(whole.lengths, passes)), True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import cast
 
@@ -21,6 +22,7 @@ from .outputs import EncoderOutput
 from .packing import AttentionLayout, PackedBatch, segments_of
 from .padded import PaddedInputs, check_mask, pad_rows, padded_inputs, real_rows
 from .pretrained import PretrainedModel
+from .streams import on_one_thread
 
 
 class ElectraModel(PretrainedModel):
@@ -61,10 +63,14 @@ class ElectraModel(PretrainedModel):
         longest = max(batch.lengths, default=0)
         check_length(longest, self.config.max_position_embeddings)
         layout = self._layout(batch.lengths)
-        embedded = self.embeddings(
-            batch.input_ids, batch.token_type_ids, batch.position_ids
-        )
-        hidden = self._project(embedded)
+        is_compiling = torch.compiler.is_compiling()
+        on_cpu = batch.input_ids.device.type == "cpu" and not is_compiling
+        # Layers that learn there run in streams.
+        with on_one_thread() if self.training and on_cpu else nullcontext():
+            embedded = self.embeddings(
+                batch.input_ids, batch.token_type_ids, batch.position_ids
+            )
+            hidden = self._project(embedded)
         last, states, _ = self.encoder(hidden, layout, output_hidden_states)
         return EncoderOutput(
             last, hidden_states=tuple(states) if output_hidden_states else None

@@ -14,6 +14,7 @@ from spacy_electra.layers.heads import RTD
 from spacy_electra.layers.types import PieceStates
 from spacy_electra.layers.units import max_over_pieces
 from spacy_electra.models import ElectraForMaskedLM, ElectraForPreTraining
+from spacy_electra.models.training import share
 from spacy_electra.tokenization.alignment import align
 
 TEXTS = [
@@ -233,3 +234,26 @@ def test_inference_follows_the_weights(docs):
     weight = network.encoder.layers[0].feed_forward.up.bias
     weight.data = weight.data - 1.0
     np.testing.assert_allclose(model.predict(docs).states, before, atol=1e-5)
+
+
+# Without dropout, torch's own attention serves fp32, and shares out each operator.
+@pytest.mark.parametrize(("precision", "threads"), [("bf16", 1), ("fp32", 2)])
+def test_embeddings_take_one_thread_on_the_way_back_from_streams(
+    nlp, precision, threads, monkeypatch
+):
+    monkeypatch.setattr(share, "_FEW_VALUES", 0)
+    model = Encoder(precision=precision)
+    docs, counts = [nlp.make_doc(TEXTS[0])] * 200, []
+    tables = model.load().network.embeddings
+    tables.word_embeddings.weight.register_hook(
+        lambda _: counts.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        encoded, backprop = model.begin_update(docs)
+        backprop(replace(encoded, states=np.ones_like(encoded.states)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert counts == [threads]

@@ -11,7 +11,14 @@ import torch
 from spacy_electra.layers.encoder import Encoder
 from spacy_electra.models import streams
 from spacy_electra.models.sharing import cut_evenly
-from spacy_electra.models.streams import FEWEST_ROWS, passes_for_streams, run_in_streams
+from spacy_electra.models.streams import (
+    FEWEST_ROWS,
+    on_all_threads,
+    on_one_thread,
+    passes_for_streams,
+    run_in_streams,
+    thread_count,
+)
 
 WORDS = [
     "In",
@@ -35,6 +42,27 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def test_what_stands_between_streams_takes_one_thread(two_threads):
+    def counts():
+        return torch.get_num_threads(), thread_count(), in_thread(torch.get_num_threads)
+
+    assert counts() == (2, 2, 2)
+    with on_one_thread():
+        assert counts() == (1, 2, 2)
+        with on_all_threads():
+            assert counts() == (2, 2, 2)
+            with on_one_thread():
+                assert counts() == (1, 2, 2)
+        # Streams have all threads, and leave this one as it was.
+        together = Barrier(2)
+        assert run_in_streams(lambda _: together.wait(timeout=60) < 2, range(2))
+        assert counts() == (1, 2, 2)
+    assert counts() == (2, 2, 2)
+    with pytest.raises(ZeroDivisionError), on_one_thread():
+        raise ZeroDivisionError
+    assert counts() == (2, 2, 2)
 
 
 @pytest.fixture

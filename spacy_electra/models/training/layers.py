@@ -11,6 +11,7 @@ available.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch.autograd.function import once_differentiable
 from ..dropout import words
 from ..linear import product
 from ..packing import AttentionLayout
+from ..sharing import cut_evenly
+from ..streams import on_one_thread
 from .attention import Attention
 from .backward import Backward
 from .blocks import Blocks
@@ -49,6 +52,11 @@ def run_layers(
     return result
 
 
+def returns_in_streams(states: Tensor) -> bool:
+    """Whether the way back from what ``run_layers`` gave is divided among threads."""
+    return len(getattr(states.grad_fn, "shares", ())) > 1
+
+
 class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -59,11 +67,21 @@ class _Layers(torch.autograd.Function):
         layers: Sequence[Layer],
         *weights: Tensor,
     ) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
-            ready = [
-                _in_dtype(weights[WEIGHTS * n : WEIGHTS * (n + 1)], layer, hidden.dtype)
-                for n, layer in enumerate(layers)
-            ]
+        with torch.autocast("cpu", enabled=False), on_one_thread():
+
+            @torch.no_grad()
+            def cast(numbers: Sequence[int]) -> list[Weights]:
+                return [
+                    _in_dtype(
+                        weights[WEIGHTS * n : WEIGHTS * (n + 1)],
+                        layers[n],
+                        hidden.dtype,
+                    )
+                    for n in numbers
+                ]
+
+            numbers = cut_evenly([1] * len(layers), len(shares))
+            ready = list(chain.from_iterable(run_shares(cast, numbers)))
             below = _moved(hidden, blocks.order)
             states = [below, *(torch.empty_like(hidden) for _ in layers)]
             taken = [
@@ -89,6 +107,7 @@ class _Layers(torch.autograd.Function):
                 ]
 
             saved = run_shares(compute, shares)
+            last = _moved(states[-1], blocks.places)
         ctx.blocks, ctx.shares, ctx.layers = blocks, shares, layers
         ctx.dtypes = [weight.dtype for weight in weights]
         used = [tensor for of in ready for tensor in (*of.matrices, *of.norms)]
@@ -102,15 +121,16 @@ class _Layers(torch.autograd.Function):
                 for tensor in own.flat()
             ),
         )
-        return _moved(states[-1], blocks.places)
+        return last
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-        upstream = _moved(upstream, ctx.blocks.order)
-        below, found = Backward(ctx, upstream).run()
-        if below is not None:
-            below = _moved(below, ctx.blocks.places)
+        with on_one_thread():
+            upstream = _moved(upstream, ctx.blocks.order)
+            below, found = Backward(ctx, upstream).run()
+            if below is not None:
+                below = _moved(below, ctx.blocks.places)
         return below, None, None, None, *found
 
 

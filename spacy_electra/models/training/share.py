@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..dropout import draw_seed, keeping_bits
 from ..packing import AttentionLayout
-from ..streams import run_in_streams
+from ..streams import on_all_threads, run_in_streams, thread_count
 from .attention import Attention
 from .blocks import Block
 from .places import Places
@@ -116,7 +116,7 @@ def share_out(layout: AttentionLayout, layers: int, width: int) -> list[Share]:
         layers: How many are passed.
         width: Of the rows.
     """
-    blocks, threads = layout.blocks.parts, torch.get_num_threads()
+    blocks, threads = layout.blocks.parts, thread_count()
     if not blocks:
         return []
     seeds = [[draw_seed() for _ in blocks] for _ in range(layers)]
@@ -143,7 +143,8 @@ def run_shares(compute: Callable[[T], R], shares: Sequence[T]) -> list[R]:
     """Compute something for each share, side by side where there are several."""
     if len(shares) > 1:
         return run_in_streams(compute, shares)
-    return [compute(share) for share in shares]
+    with on_all_threads():
+        return [compute(share) for share in shares]
 
 
 def _drawn(sizes: Sequence[int], p: float, seed: int) -> Sequence[Tensor | None]:

@@ -264,6 +264,30 @@ def test_threads_side_by_side_find_what_one_finds(threads, monkeypatch, dtype):
     assert_alike(*found, 1e-5 if dtype == torch.float32 else 0.02)
 
 
+@pytest.mark.parametrize("is_divided", [True, False])
+def test_all_threads_are_for_the_layers(threads, monkeypatch, is_divided):
+    """Streams one each, operators that are shared all; what stands around one."""
+    threads(2)
+    monkeypatch.setattr(share, "_FEW_VALUES", 0 if is_divided else 1 << 30)
+    counts = {"layers": [], "around": []}
+    norm, moved = layers._norm, layers._moved
+
+    def note(place, run):
+        def noted(*arguments, **named):
+            counts[place].append(torch.get_num_threads())
+            return run(*arguments, **named)
+
+        return noted
+
+    monkeypatch.setattr(layers, "_norm", note("layers", norm))
+    monkeypatch.setattr(layers, "_moved", note("around", moved))
+    model, hidden = encoder(dropout=0.3), torch.randn(sum(LONG), WIDTH)
+    results(model, hidden, lengths=LONG)
+    assert set(counts["layers"]) == {1 if is_divided else 2}
+    assert set(counts["around"]) == {1}
+    assert torch.get_num_threads() == 2
+
+
 def test_a_batch_of_few_values_is_not_divided(threads):
     threads(2)
     layout = encoder()._layout(LONG)
