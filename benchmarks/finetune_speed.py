@@ -13,8 +13,9 @@ same batches, one after the other in each round:
 - `electra` is the same pipeline with our component, in fp32 and bf16.
 
 Texts of about one length share a batch of about 1,000 words, which is what a loop that
-pads is best at. Speed is the median of all steps, and that of all of them together: a
-single text of many pieces makes a whole batch of the loop long. The loss is the mean
+pads is best at. First steps, in which a process grows to the memory that it needs, do
+not count. Speed is the median of all others, and that of all of them together: a single
+text of many pieces makes a whole batch of the loop long. The loss is the mean
 cross-entropy of the tags of held-out texts after all steps, in nats.
 """
 
@@ -217,14 +218,15 @@ def measure(
         for name, make in sides(source, texts).items()
         if not arguments.only or name in arguments.only
     }
-    drawn = batches(texts, WORDS)[: arguments.steps + 1]
+    warmup, steps = arguments.warmup, arguments.steps
+    drawn = batches(texts, WORDS)[: warmup + steps]
     ready = {name: [s.prepare(b) for b in drawn] for name, s in chosen.items()}
     runs = {
-        name: (lambda side=side, steps=iter(ready[name]): side.step(next(steps)))
+        name: (lambda side=side, left=iter(ready[name]): side.step(next(left)))
         for name, side in chosen.items()
     }
-    seconds = in_turn(runs, len(drawn) - 1, CLOCKS[arguments.clock])
-    words = [sum(len(doc) for doc in batch) for batch in drawn[1:]]
+    seconds = in_turn(runs, len(drawn) - warmup, CLOCKS[arguments.clock], warmup=warmup)
+    words = [sum(len(doc) for doc in batch) for batch in drawn[warmup:]]
     speed = {
         name: statistics.median(n / t for n, t in zip(words, times, strict=True))
         for name, times in seconds.items()
@@ -278,7 +280,8 @@ def parts_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
 def main() -> None:
     """Measure, print and write."""
     parser = parser_of(__doc__, threads=2)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=8, help="steps before those")
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--only", nargs="+", help="names of the rows to measure")
     arguments = parser.parse_args()
     folder = arguments.data / "ud_english_ewt"

@@ -45,25 +45,27 @@ def in_turn(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
     before: Callable[[], Any] = bool,
+    warmup: int = 1,
 ) -> dict[str, list[float]]:
     """Seconds of each run, round after round.
 
     All take part in each round, so that a slow spell of the machine strikes them alike;
-    a first round, which is not counted, warms them up.
+    first rounds, which are not counted, warm them up.
 
     Args:
         runs: By name.
         rounds: How often each is timed.
         clock: Gives seconds.
         before: Called before each run, outside of its time.
+        warmup: How many rounds come before those that count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    for turn in range(warmup + rounds):
         for name, run in runs.items():
             before()
             started = clock()
             run()
-            if turn:
+            if turn >= warmup:
                 seconds[name].append(clock() - started)
     return seconds
 
