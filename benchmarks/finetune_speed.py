@@ -8,8 +8,8 @@ same batches, one after the other in each round:
 - the plain loop pads each batch to its longest text, computes under autocast in bf16
   (and, in a row of its own, in fp32), clips the norm of all gradients and steps with
   torch's AdamW; it is given texts that are tokenized already;
-- spacy-transformers is a `transformer` with a tagger behind it, `nlp.update` and
-  Thinc's Adam; it knows no bf16 on a CPU;
+- spacy-transformers is a `transformer` with a tagger behind it, updated with Thinc's
+  Adam as in `spacy train`; it knows no bf16 on a CPU;
 - `electra` is the same pipeline with our component, in fp32 and bf16.
 
 Texts of about one length share a batch of about 1,000 words, which is what a loop that
@@ -140,8 +140,14 @@ class Pipeline:
         ]
 
     def step(self, examples: list[Example]) -> None:
-        """One update."""
-        self.nlp.update(examples, sgd=self.optimizer)
+        """One update, as `spacy train` makes it.
+
+        With an optimizer `nlp.update` would let each component finish its update
+        before the next one begins, which is late by one for a `transformer`.
+        """
+        self.nlp.update(examples, sgd=False)
+        for _, component in self.nlp.pipeline:
+            component.finish_update(self.optimizer)
 
     def loss(self, texts: Texts) -> float:
         """Mean cross-entropy of the tags, nats."""
