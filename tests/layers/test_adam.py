@@ -26,13 +26,10 @@ def parts_of(weights, gradients):
 
 
 @pytest.fixture(params=[0, 1 << 20])
-def side_by_side(request, monkeypatch):
+def side_by_side(request, monkeypatch, threads):
     """All weights by one thread, or shared out."""
     monkeypatch.setattr(adam, "_FEWEST_VALUES", request.param)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    threads(2)
 
 
 @pytest.mark.parametrize(

@@ -237,9 +237,9 @@ def test_inference_follows_the_weights(docs):
 
 
 # Without dropout, torch's own attention serves fp32, and shares out each operator.
-@pytest.mark.parametrize(("precision", "threads"), [("bf16", 1), ("fp32", 2)])
+@pytest.mark.parametrize(("precision", "count"), [("bf16", 1), ("fp32", 2)])
 def test_embeddings_take_one_thread_on_the_way_back_from_streams(
-    nlp, precision, threads, monkeypatch
+    nlp, precision, count, threads, monkeypatch
 ):
     monkeypatch.setattr(share, "_FEW_VALUES", 0)
     model = Encoder(precision=precision)
@@ -248,12 +248,8 @@ def test_embeddings_take_one_thread_on_the_way_back_from_streams(
     tables.word_embeddings.weight.register_hook(
         lambda _: counts.append(torch.get_num_threads())
     )
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        encoded, backprop = model.begin_update(docs)
-        backprop(replace(encoded, states=np.ones_like(encoded.states)))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert counts == [threads]
+    threads(2)
+    encoded, backprop = model.begin_update(docs)
+    backprop(replace(encoded, states=np.ones_like(encoded.states)))
+    assert torch.get_num_threads() == 2
+    assert counts == [count]

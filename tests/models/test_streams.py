@@ -37,11 +37,8 @@ WORDS = [
 
 
 @pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def two_threads(threads):
+    threads(2)
 
 
 def test_what_stands_between_streams_takes_one_thread(two_threads):

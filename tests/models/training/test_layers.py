@@ -225,14 +225,6 @@ LONG = (300, 290, 290, 300, 410, 400)
 
 
 @pytest.fixture
-def threads():
-    """Sets how many threads torch has."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def narrow_layers_are_divided(monkeypatch):
     monkeypatch.setattr(share, "_FEW_VALUES", 0)
 
